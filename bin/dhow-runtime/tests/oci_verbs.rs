@@ -1,0 +1,235 @@
+//! The OCI verbs, through the program itself.
+
+// Tests say on stderr that they were skipped.
+#![allow(clippy::print_stderr)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+struct Place {
+    directory: tempfile::TempDir,
+    id: String,
+}
+
+impl Place {
+    /// A bundle with busybox whose process is a shell with this script; `None` where tests of this kind cannot run.
+    fn new(name: &str, script: &str) -> Option<Self> {
+        let busybox = PathBuf::from("/bin/busybox");
+        let root = std::fs::metadata("/proc/self")
+            .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
+            .ok()?
+            == 0;
+        if !root || !busybox.exists() {
+            eprintln!("skipped: needs root and a static busybox (apt-get install busybox-static)");
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("directory");
+        let place = Self {
+            directory,
+            id: format!("{name}-{}", std::process::id()),
+        };
+        let bin = place.bundle().join("rootfs/bin");
+        std::fs::create_dir_all(&bin).expect("mkdir");
+        std::fs::copy(busybox, bin.join("busybox")).expect("copy");
+        for applet in ["sh", "sleep", "cat", "echo", "true", "readlink"] {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
+        }
+        let bundle = place.bundle();
+        assert!(
+            place
+                .run(&["spec", "-b", bundle.to_str().expect("utf-8")])
+                .status
+                .success()
+        );
+        let path = bundle.join("config.json");
+        let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).expect("spec")).expect("json");
+        spec["process"]["terminal"] = json!(false);
+        spec["process"]["args"] = json!(["sh", "-c", script]);
+        spec["linux"]["cgroupsPath"] = json!(format!("/dhow-test-{}", place.id));
+        std::fs::write(path, spec.to_string()).expect("config");
+        Some(place)
+    }
+
+    fn bundle(&self) -> PathBuf {
+        self.directory.path().join("bundle")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
+            .arg("--root")
+            .arg(self.directory.path().join("state"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("run")
+    }
+
+    /// The verb on the container; its standard output. Fails the test when the verb does.
+    fn verb(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).expect("utf-8")
+    }
+
+    fn create(&self, verb: &str) -> Output {
+        let bundle = self.bundle();
+        // The container keeps the streams: pipes would never end.
+        let status = Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
+            .arg("--root")
+            .arg(self.directory.path().join("state"))
+            .args([verb, "-b", bundle.to_str().expect("utf-8"), &self.id])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("run");
+        Output {
+            status,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        }
+    }
+
+    fn state(&self) -> Value {
+        serde_json::from_str(&self.verb(&["state", &self.id])).expect("json")
+    }
+
+    fn status(&self) -> String {
+        self.state()["status"].as_str().expect("status").to_owned()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.run(&["delete", "--force", &self.id]);
+    }
+}
+
+#[test]
+fn a_container_lives_from_create_to_delete() {
+    let Some(place) = Place::new("life", "sleep 1000") else {
+        return;
+    };
+    assert!(place.create("create").status.success());
+    assert_eq!(place.status(), "created");
+    place.verb(&["start", &place.id]);
+    let state = place.state();
+    assert_eq!(state["status"], "running");
+    assert!(!place.run(&["start", &place.id]).status.success());
+    assert!(!place.run(&["delete", &place.id]).status.success());
+    let list: Value = serde_json::from_str(&place.verb(&["list", "-f", "json"])).expect("json");
+    assert_eq!(
+        (&list[0]["id"], &list[0]["pid"]),
+        (&json!(place.id), &state["pid"])
+    );
+    let pids: Vec<i64> = serde_json::from_str(&place.verb(&["ps", "-f", "json", &place.id])).expect("json");
+    assert!(pids.contains(&state["pid"].as_i64().expect("pid")));
+    place.verb(&["pause", &place.id]);
+    assert_eq!(place.status(), "paused");
+    place.verb(&["resume", &place.id]);
+    assert_eq!(place.status(), "running");
+    place.verb(&["kill", &place.id, "KILL"]);
+    for _ in 0..1000 {
+        if place.status() == "stopped" {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(place.status(), "stopped");
+    place.verb(&["delete", &place.id]);
+    assert!(!place.run(&["state", &place.id]).status.success());
+}
+
+#[test]
+fn run_gives_the_exit_code_and_leaves_nothing() {
+    let Some(place) = Place::new("run", "echo out; exit 9") else {
+        return;
+    };
+    let bundle = place.bundle();
+    let output = place.run(&["run", "-b", bundle.to_str().expect("utf-8"), &place.id]);
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(9), &b"out\n"[..])
+    );
+    assert_eq!(place.verb(&["list", "-q"]), "");
+    assert!(!PathBuf::from(format!("/sys/fs/cgroup/pids/dhow-test-{}", place.id)).exists());
+    assert!(!PathBuf::from(format!("/sys/fs/cgroup/dhow-test-{}", place.id)).exists());
+}
+
+#[test]
+fn another_process_is_executed_inside() {
+    let Some(place) = Place::new("exec", "sleep 1000") else {
+        return;
+    };
+    assert!(place.create("create").status.success());
+    place.verb(&["start", &place.id]);
+    let pid_namespace = place.verb(&[
+        "exec",
+        "--env",
+        "A=b",
+        &place.id,
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/pid; echo $A",
+    ]);
+    let init = place.state()["pid"].as_i64().expect("pid");
+    let wanted = std::fs::read_link(format!("/proc/{init}/ns/pid")).expect("link");
+    assert_eq!(pid_namespace, format!("{}\nb\n", wanted.display()));
+    let missing = place.run(&["exec", &place.id, "nope"]);
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("executable file not found in $PATH"));
+    assert_eq!(
+        place
+            .run(&["exec", &place.id, "sh", "-c", "kill -9 $$"])
+            .status
+            .code(),
+        Some(137)
+    );
+}
+
+/// CVE-2019-5736: the file of the program that waits inside must not be writable through `/proc/<pid>/exe`.
+#[test]
+fn the_program_inside_is_not_the_file_on_the_host() {
+    let Some(place) = Place::new("exe", "true") else {
+        return;
+    };
+    assert!(place.create("create").status.success());
+    let exe = format!("/proc/{}/exe", place.state()["pid"]);
+    // Read-only as a mount that hangs nowhere: no process can find it to change that. Opening for writing would say
+    // ETXTBSY as long as anybody executes the file, so the mount is asked.
+    let flags = rustix::fs::statvfs(&exe).expect("statvfs").f_flag;
+    assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+}
+
+#[test]
+fn a_failed_create_leaves_nothing_and_says_why() {
+    let Some(place) = Place::new("fail", "true") else {
+        return;
+    };
+    let path = place.bundle().join("config.json");
+    let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).expect("spec")).expect("json");
+    spec["mounts"][0]["options"] = json!(["nonsense=1"]);
+    std::fs::write(&path, spec.to_string()).expect("config");
+    let log = place.directory.path().join("log");
+    let bundle = place.bundle();
+    let arguments = [
+        "--log",
+        log.to_str().expect("utf-8"),
+        "--log-format",
+        "json",
+        "create",
+        "-b",
+    ];
+    let output = place.run(&[&arguments[..], &[bundle.to_str().expect("utf-8"), &place.id]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let line: Value = serde_json::from_str(&std::fs::read_to_string(log).expect("log")).expect("json");
+    let text = line["msg"].as_str().expect("text");
+    assert!(
+        text.contains("error mounting \"proc\" to rootfs at \"/proc\": invalid argument"),
+        "{text}"
+    );
+    assert_eq!(place.verb(&["list", "-q"]), "");
+}

@@ -1,0 +1,343 @@
+//! Every key of `daemon.json` that dockerd knows or ever knew, and the flags that go with them.
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is obeyed.
+    Acts,
+    /// Its feature is not here yet: a warning.
+    Later,
+    /// Its feature is not here, and to ignore it would be unsafe: no start, if it is set.
+    Refused,
+    /// dockerd has dropped it: a warning.
+    Gone,
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `--x`, `--x=false`.
+    Switch,
+    /// One text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Bytes: `64m`.
+    Size,
+    /// May be repeated.
+    List,
+    /// `name=value`, may be repeated.
+    Map,
+    /// `name=soft[:hard]`, may be repeated.
+    Ulimits,
+    /// `base=CIDR,size=N`, may be repeated.
+    Pools,
+    /// Only in the file.
+    FileOnly,
+}
+
+/// One key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// In `daemon.json`.
+    pub(crate) name: &'static str,
+    /// On the command line, where it differs.
+    pub(crate) flag: &'static str,
+    /// On the command line in one letter.
+    pub(crate) short: Option<char>,
+    pub(crate) kind: Kind,
+    pub(crate) state: State,
+    /// For `--help`.
+    pub(crate) help: &'static str,
+}
+
+/// The key of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.name == name)
+}
+
+const fn acts(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key {
+        name,
+        flag: name,
+        short: None,
+        kind,
+        state: State::Acts,
+        help,
+    }
+}
+
+const fn flag(
+    name: &'static str,
+    flag: &'static str,
+    short: Option<char>,
+    kind: Kind,
+    help: &'static str,
+) -> Key {
+    Key {
+        name,
+        flag,
+        short,
+        kind,
+        state: State::Acts,
+        help,
+    }
+}
+
+const fn other(name: &'static str, state: State) -> Key {
+    Key {
+        name,
+        flag: name,
+        short: None,
+        kind: Kind::FileOnly,
+        state,
+        help: "",
+    }
+}
+
+const fn later(name: &'static str) -> Key {
+    other(name, State::Later)
+}
+
+const fn refused(name: &'static str) -> Key {
+    other(name, State::Refused)
+}
+
+const fn gone(name: &'static str) -> Key {
+    other(name, State::Gone)
+}
+
+/// All keys by name.
+pub(crate) static KEYS: &[Key] = &[
+    later("allow-direct-routing"),
+    gone("api-cors-header"),
+    refused("authorization-plugins"),
+    acts("bip", Kind::Text, "Address and prefix of the default bridge"),
+    later("bip6"),
+    flag(
+        "bridge",
+        "bridge",
+        Some('b'),
+        Kind::Text,
+        "Name of the default bridge, or \"none\" for no bridge",
+    ),
+    later("bridge-accept-fwmark"),
+    later("builder"),
+    later("cdi-spec-dirs"),
+    acts("cgroup-parent", Kind::Text, "Parent cgroup of all containers"),
+    gone("cluster-advertise"),
+    gone("cluster-store"),
+    gone("cluster-store-opts"),
+    later("containerd"),
+    later("containerd-namespace"),
+    later("containerd-plugin-namespace"),
+    later("cpu-rt-period"),
+    later("cpu-rt-runtime"),
+    later("cri-containerd"),
+    acts("data-root", Kind::Text, "Root directory of persistent state"),
+    flag("debug", "debug", Some('D'), Kind::Switch, "Enable debug mode"),
+    flag(
+        "default-address-pools",
+        "default-address-pool",
+        None,
+        Kind::Pools,
+        "Address pools for networks",
+    ),
+    acts(
+        "default-cgroupns-mode",
+        Kind::Text,
+        "Default cgroup namespace of containers (\"host\" or \"private\")",
+    ),
+    acts(
+        "default-gateway",
+        Kind::Text,
+        "IPv4 gateway of containers in the default bridge",
+    ),
+    acts(
+        "default-gateway-v6",
+        Kind::Text,
+        "IPv6 gateway of containers in the default bridge",
+    ),
+    later("default-init"),
+    acts(
+        "default-ipc-mode",
+        Kind::Text,
+        "Default IPC namespace of containers (\"shareable\" or \"private\")",
+    ),
+    later("default-network-opts"),
+    acts(
+        "default-runtime",
+        Kind::Text,
+        "OCI runtime of containers that do not name one",
+    ),
+    acts("default-shm-size", Kind::Size, "Default size of /dev/shm"),
+    acts(
+        "default-stop-timeout",
+        Kind::Number,
+        "Default seconds between the stop signal and SIGKILL",
+    ),
+    flag(
+        "default-ulimits",
+        "default-ulimit",
+        None,
+        Kind::Ulimits,
+        "Default ulimits of containers",
+    ),
+    gone("disable-legacy-registry"),
+    acts("dns", Kind::List, "DNS server to use"),
+    flag("dns-opts", "dns-opt", None, Kind::List, "DNS options to use"),
+    acts("dns-search", Kind::List, "DNS search domains to use"),
+    later("exec-opts"),
+    acts("exec-root", Kind::Text, "Root directory of volatile state"),
+    later("experimental"),
+    later("features"),
+    later("firewall-backend"),
+    acts(
+        "fixed-cidr",
+        Kind::Text,
+        "IPv4 range for addresses in the default bridge",
+    ),
+    acts("fixed-cidr-v6", Kind::Text, "IPv6 subnet of the default bridge"),
+    other("graph", State::Gone),
+    flag(
+        "group",
+        "group",
+        Some('G'),
+        Kind::Text,
+        "Group of the unix socket",
+    ),
+    later("host-gateway-ip"),
+    later("host-gateway-ips"),
+    flag(
+        "hosts",
+        "host",
+        Some('H'),
+        Kind::List,
+        "Sockets to listen on: unix://PATH, tcp://HOST:PORT, fd://",
+    ),
+    later("http-proxy"),
+    later("https-proxy"),
+    acts(
+        "icc",
+        Kind::Switch,
+        "Let containers of the default bridge talk to each other",
+    ),
+    acts("init", Kind::Switch, "Run an init in every container"),
+    later("init-path"),
+    later("insecure-registries"),
+    acts(
+        "ip",
+        Kind::Text,
+        "Host address on which ports are published by default",
+    ),
+    acts(
+        "ip-forward",
+        Kind::Switch,
+        "Enable forwarding in the host's kernel",
+    ),
+    later("ip-forward-no-drop"),
+    acts(
+        "ip-masq",
+        Kind::Switch,
+        "Enable IP masquerading for the default bridge",
+    ),
+    later("ip6tables"),
+    acts("iptables", Kind::Switch, "Write firewall rules"),
+    later("ipv6"),
+    flag(
+        "labels",
+        "label",
+        None,
+        Kind::List,
+        "Set key=value labels of the daemon",
+    ),
+    acts(
+        "live-restore",
+        Kind::Switch,
+        "Let containers outlive the daemon (the default)",
+    ),
+    acts("log-driver", Kind::Text, "Default log driver of containers"),
+    acts(
+        "log-format",
+        Kind::Text,
+        "Format of the daemon's own log (\"text\" or \"json\")",
+    ),
+    flag(
+        "log-level",
+        "log-level",
+        Some('l'),
+        Kind::Text,
+        "Level of the daemon's own log (debug, info, warn, error, fatal)",
+    ),
+    flag(
+        "log-opts",
+        "log-opt",
+        None,
+        Kind::Map,
+        "Default options of the log driver",
+    ),
+    later("max-concurrent-downloads"),
+    later("max-concurrent-uploads"),
+    later("max-download-attempts"),
+    later("metrics-addr"),
+    acts("min-api-version", Kind::Text, "Oldest API version to serve"),
+    acts("mtu", Kind::Number, "MTU of the default bridge"),
+    later("network-control-plane-mtu"),
+    later("network-diagnostic-port"),
+    acts(
+        "no-new-privileges",
+        Kind::Switch,
+        "Set no-new-privileges for every container",
+    ),
+    later("no-proxy"),
+    later("node-generic-resources"),
+    later("nri-opts"),
+    gone("oom-score-adjust"),
+    flag(
+        "pidfile",
+        "pidfile",
+        Some('p'),
+        Kind::Text,
+        "Path of the file with the daemon's process id",
+    ),
+    later("proxies"),
+    acts(
+        "raw-logs",
+        Kind::Switch,
+        "The daemon's own log without colours (it never has any)",
+    ),
+    later("registry-mirrors"),
+    acts("resolv-conf", Kind::Text, "The host's resolv.conf"),
+    later("rootless"),
+    later("runtimes"),
+    acts(
+        "seccomp-profile",
+        Kind::Text,
+        "Path of a seccomp profile, \"builtin\" or \"unconfined\"",
+    ),
+    refused("selinux-enabled"),
+    acts(
+        "shutdown-timeout",
+        Kind::Number,
+        "Seconds that containers get at a shutdown with live-restore off",
+    ),
+    flag(
+        "storage-driver",
+        "storage-driver",
+        Some('s'),
+        Kind::Text,
+        "Storage driver: overlay2 or vfs",
+    ),
+    later("storage-opts"),
+    later("swarm-default-advertise-addr"),
+    later("swarm-raft-election-tick"),
+    later("swarm-raft-heartbeat-tick"),
+    refused("tls"),
+    refused("tlscacert"),
+    refused("tlscert"),
+    refused("tlskey"),
+    refused("tlsverify"),
+    later("userland-proxy"),
+    later("userland-proxy-path"),
+    refused("userns-remap"),
+];

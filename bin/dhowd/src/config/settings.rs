@@ -1,0 +1,225 @@
+//! The configuration with types.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use api_types::ApiVersion;
+use api_types::container::Ulimit;
+use api_types::decode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::ConfigError;
+
+/// One of `default-address-pools`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct Pool {
+    /// CIDR.
+    pub(crate) base: String,
+    /// Prefix length of the subnets cut from it.
+    pub(crate) size: u8,
+}
+
+/// Every key that is obeyed; see `keys.rs` for what they mean.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct Settings {
+    pub(crate) bip: String,
+    pub(crate) bridge: String,
+    pub(crate) cgroup_parent: String,
+    pub(crate) data_root: PathBuf,
+    pub(crate) debug: bool,
+    pub(crate) default_address_pools: Vec<Pool>,
+    pub(crate) default_cgroupns_mode: String,
+    pub(crate) default_gateway: Option<Ipv4Addr>,
+    pub(crate) default_gateway_v6: Option<Ipv6Addr>,
+    pub(crate) default_ipc_mode: String,
+    pub(crate) default_runtime: String,
+    pub(crate) default_shm_size: Option<Value>,
+    pub(crate) default_stop_timeout: Option<i64>,
+    pub(crate) default_ulimits: BTreeMap<String, Ulimit>,
+    pub(crate) dns: Vec<String>,
+    pub(crate) dns_opts: Vec<String>,
+    pub(crate) dns_search: Vec<String>,
+    pub(crate) exec_root: PathBuf,
+    pub(crate) fixed_cidr: String,
+    pub(crate) fixed_cidr_v6: String,
+    pub(crate) group: Option<String>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) icc: Option<bool>,
+    pub(crate) init: bool,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) ip_forward: Option<bool>,
+    pub(crate) ip_masq: Option<bool>,
+    pub(crate) iptables: Option<bool>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) live_restore: Option<bool>,
+    pub(crate) log_driver: String,
+    pub(crate) log_format: String,
+    pub(crate) log_level: String,
+    pub(crate) log_opts: BTreeMap<String, String>,
+    pub(crate) min_api_version: String,
+    pub(crate) mtu: i64,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) pidfile: Option<PathBuf>,
+    pub(crate) resolv_conf: Option<PathBuf>,
+    pub(crate) seccomp_profile: String,
+    pub(crate) shutdown_timeout: Option<i64>,
+    pub(crate) storage_driver: String,
+}
+
+impl Settings {
+    /// Gives the map types, fills in defaults and checks values.
+    pub(crate) fn from_map(map: Map<String, Value>) -> Result<Self, ConfigError> {
+        // One by one, so that the message can name the key.
+        for (key, value) in &map {
+            let alone = Map::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = decode::from_value::<Self>(Value::Object(alone)) {
+                return Err(ConfigError::Invalid(format!(
+                    "invalid value for \"{key}\": {error}"
+                )));
+            }
+        }
+        let mut settings: Self = decode::from_value(Value::Object(map))
+            .map_err(|error| ConfigError::Invalid(format!("invalid configuration: {error}")))?;
+        settings.fill_in();
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn fill_in(&mut self) {
+        let default = |text: &mut String, value: &str| {
+            if text.is_empty() {
+                value.clone_into(text);
+            }
+        };
+        default(&mut self.log_driver, "json-file");
+        default(&mut self.log_format, "text");
+        default(&mut self.log_level, "info");
+        default(&mut self.default_ipc_mode, "private");
+        default(&mut self.storage_driver, "overlay2");
+        default(&mut self.default_runtime, containers::BUILT_IN_RUNTIME);
+        if self.data_root.as_os_str().is_empty() {
+            self.data_root = "/var/lib/dhow".into();
+        }
+        if self.exec_root.as_os_str().is_empty() {
+            self.exec_root = "/run/dhow".into();
+        }
+        if self.hosts.is_empty() {
+            self.hosts.push("unix:///run/dhow.sock".to_owned());
+        }
+        for (name, limit) in &mut self.default_ulimits {
+            if limit.name.is_empty() {
+                limit.name.clone_from(name);
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let one_of = |what: &str, value: &str, allowed: &[&str]| {
+            let text = || format!("invalid {what}: {value:?} (one of {})", allowed.join(", "));
+            if value.is_empty() || allowed.contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::Invalid(text()))
+            }
+        };
+        one_of(
+            "logging level",
+            &self.log_level,
+            &["trace", "debug", "info", "warn", "error", "fatal"],
+        )?;
+        one_of("log-format", &self.log_format, &["text", "json"])?;
+        one_of(
+            "default-ipc-mode",
+            &self.default_ipc_mode,
+            &["private", "shareable"],
+        )?;
+        one_of(
+            "default-cgroupns-mode",
+            &self.default_cgroupns_mode,
+            &["private", "host"],
+        )?;
+        let invalid = |text: String| Err(ConfigError::Invalid(text));
+        if let Some(bad) = self
+            .labels
+            .iter()
+            .find(|l| !l.contains('=') || l.starts_with('='))
+        {
+            return invalid(format!("bad attribute format: {bad}"));
+        }
+        let mut labels = BTreeMap::new();
+        for (key, value) in self.labels.iter().filter_map(|l| l.split_once('=')) {
+            if let Some(old) = labels.insert(key, value).filter(|old| *old != value) {
+                return invalid(format!("conflict labels for {key}={value} and {key}={old}"));
+            }
+        }
+        if let Some(bad) = self.dns.iter().find(|d| d.parse::<IpAddr>().is_err()) {
+            return invalid(format!("{bad} is not an ip address"));
+        }
+        if !(0..=65_535).contains(&self.mtu) {
+            return invalid(format!("invalid default MTU: {}", self.mtu));
+        }
+        if !self.data_root.is_absolute() || !self.exec_root.is_absolute() {
+            return invalid("data-root and exec-root must be absolute paths".to_owned());
+        }
+        if !matches!(
+            self.default_runtime.as_str(),
+            "runc" | containers::BUILT_IN_RUNTIME
+        ) {
+            return invalid(format!(
+                "specified default runtime '{}' does not exist",
+                self.default_runtime
+            ));
+        }
+        self.shm_size()?;
+        self.api_floor().map(drop)
+    }
+
+    /// `default-shm-size` in bytes: a number, or a text such as `64m`.
+    pub(crate) fn shm_size(&self) -> Result<i64, ConfigError> {
+        let invalid = |v: &Value| ConfigError::Invalid(format!("invalid default-shm-size: {v}"));
+        match &self.default_shm_size {
+            None => Ok(64 << 20),
+            Some(Value::String(text)) => {
+                parse_size(text).ok_or_else(|| invalid(&Value::String(text.clone())))
+            }
+            Some(value) => value.as_i64().filter(|n| *n > 0).ok_or_else(|| invalid(value)),
+        }
+    }
+
+    /// `min-api-version`, or the oldest that is served.
+    pub(crate) fn api_floor(&self) -> Result<ApiVersion, ConfigError> {
+        if self.min_api_version.is_empty() {
+            return Ok(ApiVersion::MIN);
+        }
+        let version = self.min_api_version.parse().ok();
+        version
+            .filter(|v| (ApiVersion::MIN..=ApiVersion::MAX).contains(v))
+            .ok_or_else(|| {
+                let (min, max) = (ApiVersion::MIN, ApiVersion::MAX);
+                let given = &self.min_api_version;
+                ConfigError::Invalid(format!(
+                    "min-api-version {given:?} is not between {min} and {max}"
+                ))
+            })
+    }
+}
+
+/// `64m`, `1GiB`, `512` as bytes.
+pub(crate) fn parse_size(text: &str) -> Option<i64> {
+    let text = text.trim().to_ascii_lowercase();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: i64 = text[..end].parse().ok()?;
+    let shift = match text[end..].trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}

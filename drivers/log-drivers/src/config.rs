@@ -1,0 +1,395 @@
+//! How one container's output is logged.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use fault::{Fault, Kind};
+use serde::{Deserialize, Serialize};
+
+/// The built-in log drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// One JSON object per line.
+    JsonFile,
+    /// Length-prefixed protobuf records, rotated and compressed by default.
+    Local,
+    /// Nothing is kept.
+    None,
+}
+
+impl Driver {
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Driver::JsonFile => "json-file",
+            Driver::Local => "local",
+            Driver::None => "none",
+        }
+    }
+}
+
+/// A complete log configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The driver.
+    pub driver: Driver,
+    /// The current log file; rotated ones are beside it with `.1`, `.2`, ... (`.gz` when compressed).
+    pub path: PathBuf,
+    /// Rotate when the file has grown to this many bytes.
+    pub max_size: Option<u64>,
+    /// How many files are kept, the current one included; at least 1.
+    pub max_file: u32,
+    /// Compress rotated files.
+    pub compress: bool,
+    /// Attributes of every line (`labels`, `env`, `tag` options).
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What log options may choose from and name.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes<'a> {
+    /// The container's labels.
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    /// The container's environment, `NAME=value`.
+    pub env: &'a [String],
+    /// Full container id.
+    pub id: &'a str,
+    /// Container name, without a slash.
+    pub name: &'a str,
+    /// Full image id.
+    pub image_id: &'a str,
+    /// The image as the user named it.
+    pub image_name: &'a str,
+    /// What `{{.DaemonName}}` gives; Docker's is `docker`.
+    pub daemon_name: &'a str,
+}
+
+/// A log driver or option that is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such driver.
+    #[error("logger: no log driver named '{0}' is registered")]
+    UnknownDriver(String),
+    /// The driver has no such option.
+    #[error("unknown log opt '{option}' for {driver} log driver")]
+    UnknownOption {
+        /// The option.
+        option: String,
+        /// The driver.
+        driver: &'static str,
+    },
+    /// The value of an option is malformed.
+    #[error("invalid value for {option}: {value:?}")]
+    InvalidValue {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// No such mode.
+    #[error("logger: logging mode not supported: {0}")]
+    Mode(String),
+    /// A buffer makes sense only where something may be lost.
+    #[error("logger: max-buffer-size option is only supported with 'mode=non-blocking'")]
+    BufferWithoutMode,
+    /// Fewer than one file.
+    #[error("max-file cannot be less than 1")]
+    MaxFileTooSmall,
+    /// Compression has nothing to compress.
+    #[error("compress cannot be true when max-file is less than 2 or max-size is not set")]
+    NothingToCompress,
+    /// Docker has it; dhow does not.
+    #[error("log opt '{0}' is not supported yet")]
+    Unsupported(String),
+}
+
+impl Fault for ConfigError {
+    fn kind(&self) -> Kind {
+        match self {
+            ConfigError::Unsupported(_) => Kind::NotImplemented,
+            _ => Kind::InvalidParameter,
+        }
+    }
+}
+
+impl Config {
+    /// Nothing is kept.
+    pub fn none() -> Self {
+        Config {
+            driver: Driver::None,
+            path: PathBuf::new(),
+            max_size: None,
+            max_file: 1,
+            compress: false,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// A `json-file` without limits.
+    pub fn json_file(path: PathBuf) -> Self {
+        Config {
+            driver: Driver::JsonFile,
+            path,
+            ..Config::none()
+        }
+    }
+
+    /// From `--log-driver` and `--log-opt`. `path` is where the log file will be (unused for `none`).
+    ///
+    /// # Errors
+    /// Docker's sentences for an unknown driver, an unknown option or a value out of range.
+    pub fn from_options(
+        driver: &str,
+        options: &BTreeMap<String, String>,
+        path: PathBuf,
+        about: &Attributes<'_>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = match driver {
+            "json-file" | "" => Config::json_file(path),
+            "local" => Config {
+                driver: Driver::Local,
+                path,
+                max_size: Some(20 * 1024 * 1024),
+                max_file: 5,
+                compress: true,
+                attributes: BTreeMap::new(),
+            },
+            "none" => Config::none(),
+            other => return Err(ConfigError::UnknownDriver(other.to_owned())),
+        };
+        let name = config.driver.name();
+        for (option, value) in options {
+            match (config.driver, option.as_str()) {
+                // A monitor writes to the page cache and never waits for a reader: both modes are the same here.
+                (_, "mode") if matches!(value.as_str(), "" | "blocking" | "non-blocking") => {}
+                (_, "mode") => return Err(ConfigError::Mode(value.clone())),
+                (_, "max-buffer-size") => {
+                    if options.get("mode").map(String::as_str) != Some("non-blocking") {
+                        return Err(ConfigError::BufferWithoutMode);
+                    }
+                    human_size("max-buffer-size", value)?;
+                }
+                (Driver::None, _) => {}
+                (_, "max-size") => config.max_size = Some(human_size("max-size", value)?),
+                (_, "max-file") => {
+                    let invalid = |_| ConfigError::InvalidValue {
+                        option: "max-file",
+                        value: value.clone(),
+                    };
+                    let files: i64 = value.parse().map_err(invalid)?;
+                    config.max_file = u32::try_from(files)
+                        .ok()
+                        .filter(|n| *n >= 1)
+                        .ok_or(ConfigError::MaxFileTooSmall)?;
+                }
+                (_, "compress") => {
+                    config.compress = match value.as_str() {
+                        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+                        "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+                        _ => {
+                            return Err(ConfigError::InvalidValue {
+                                option: "compress",
+                                value: value.clone(),
+                            });
+                        }
+                    };
+                }
+                (Driver::JsonFile, "labels") => {
+                    for key in value.split(',') {
+                        if let Some(text) = about.labels.and_then(|labels| labels.get(key)) {
+                            config.attributes.insert(key.to_owned(), text.clone());
+                        }
+                    }
+                }
+                (Driver::JsonFile, "env") => {
+                    for key in value.split(',') {
+                        let found = about.env.iter().filter_map(|pair| pair.split_once('='));
+                        for (_, text) in found.filter(|(name, _)| *name == key) {
+                            config.attributes.insert(key.to_owned(), text.to_owned());
+                        }
+                    }
+                }
+                (Driver::JsonFile, "tag") => {
+                    if !value.is_empty() {
+                        config
+                            .attributes
+                            .insert("tag".to_owned(), render_tag(value, about)?);
+                    }
+                }
+                (Driver::JsonFile, "labels-regex" | "env-regex") => {
+                    return Err(ConfigError::Unsupported(option.clone()));
+                }
+                _ => {
+                    return Err(ConfigError::UnknownOption {
+                        option: option.clone(),
+                        driver: name,
+                    });
+                }
+            }
+        }
+        if config.driver == Driver::JsonFile
+            && config.compress
+            && (config.max_file < 2 || config.max_size.is_none())
+        {
+            return Err(ConfigError::NothingToCompress);
+        }
+        Ok(config)
+    }
+}
+
+/// `10m`, `1.5g`, `100kb`: decimal multiples, as Docker's `FromHumanSize`.
+fn human_size(option: &'static str, text: &str) -> Result<u64, ConfigError> {
+    let invalid = || ConfigError::InvalidValue {
+        option,
+        value: text.to_owned(),
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let end = lower
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(lower.len());
+    let number: f64 = lower[..end].parse().map_err(|_| invalid())?;
+    let factor = match lower[end..].trim() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1e3,
+        "m" | "mb" | "mib" => 1e6,
+        "g" | "gb" | "gib" => 1e9,
+        "t" | "tb" | "tib" => 1e12,
+        "p" | "pb" | "pib" => 1e15,
+        _ => return Err(invalid()),
+    };
+    let bytes = number * factor;
+    if bytes < 1.0 || bytes > i64::MAX as f64 {
+        return Err(invalid());
+    }
+    Ok(bytes as u64)
+}
+
+/// The fields of Docker's log tag templates; other template code is refused.
+fn render_tag(template: &str, about: &Attributes<'_>) -> Result<String, ConfigError> {
+    let invalid = || ConfigError::InvalidValue {
+        option: "tag",
+        value: template.to_owned(),
+    };
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        let (field, tail) = after.split_once("}}").ok_or_else(invalid)?;
+        let image_id = about.image_id.strip_prefix("sha256:").unwrap_or(about.image_id);
+        out.push_str(match field.trim() {
+            ".ID" => about.id.get(..12).unwrap_or(about.id),
+            ".FullID" => about.id,
+            ".Name" => about.name,
+            ".ImageID" => image_id.get(..12).unwrap_or(image_id),
+            ".ImageFullID" => about.image_id,
+            ".ImageName" => about.image_name,
+            ".DaemonName" => about.daemon_name,
+            _ => return Err(invalid()),
+        });
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    fn parse(driver: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let labels = options(&[("com.example", "yes")]);
+        let env = ["A=1".to_owned(), "B=2".to_owned()];
+        let about = Attributes {
+            labels: Some(&labels),
+            env: &env,
+            id: "0123456789abcdef",
+            name: "web",
+            image_id: "sha256:fedcba9876543210",
+            image_name: "nginx",
+            daemon_name: "docker",
+        };
+        Config::from_options(driver, &options(pairs), PathBuf::from("/x"), &about)
+    }
+
+    #[test]
+    fn sizes_are_decimal_multiples() {
+        let config = parse(
+            "json-file",
+            &[("max-size", "10m"), ("max-file", "3"), ("compress", "true")],
+        )
+        .expect("valid");
+        assert_eq!(
+            (config.max_size, config.max_file, config.compress),
+            (Some(10_000_000), 3, true)
+        );
+        assert_eq!(
+            parse("local", &[("max-size", "1.5k")]).expect("valid").max_size,
+            Some(1500)
+        );
+    }
+
+    #[test]
+    fn attributes_come_from_labels_env_and_tag() {
+        let config = parse(
+            "json-file",
+            &[
+                ("labels", "com.example,none"),
+                ("env", "B"),
+                ("tag", "{{.ID}}/{{ .Name }}-x"),
+            ],
+        );
+        let wanted = options(&[("com.example", "yes"), ("B", "2"), ("tag", "0123456789ab/web-x")]);
+        assert_eq!(config.expect("valid").attributes, wanted);
+    }
+
+    #[test]
+    fn refusals_are_dockers_sentences() {
+        for (driver, pairs, text) in [
+            (
+                "nosuch",
+                &[][..],
+                "logger: no log driver named 'nosuch' is registered",
+            ),
+            (
+                "json-file",
+                &[("foo", "1")][..],
+                "unknown log opt 'foo' for json-file log driver",
+            ),
+            (
+                "json-file",
+                &[("max-file", "0")][..],
+                "max-file cannot be less than 1",
+            ),
+            (
+                "json-file",
+                &[("compress", "true")][..],
+                "compress cannot be true when max-file is less than 2 or max-size is not set",
+            ),
+            (
+                "none",
+                &[("mode", "fast")][..],
+                "logger: logging mode not supported: fast",
+            ),
+            (
+                "json-file",
+                &[("max-buffer-size", "4m")][..],
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            ),
+            (
+                "local",
+                &[("labels", "a")][..],
+                "unknown log opt 'labels' for local log driver",
+            ),
+        ] {
+            assert_eq!(parse(driver, pairs).expect_err(text).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `create`: makes a container that waits for `start`. Also the part that `run` shares.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use cgroups::{Cgroup, Layout};
+use oci::runtime::Spec;
+
+use super::flags::{Flag, Flags};
+use super::store::{Record, read_json};
+use super::{CliError, Outcome, Session, only_id};
+use crate::{CreateOptions, Created, RootfsSource, Stdio};
+
+/// The flags of `create`.
+pub(super) const FLAGS: &[Flag] = &[
+    Flag::value("bundle", Some('b')),
+    Flag::value("console-socket", None),
+    Flag::value("pidfd-socket", None),
+    Flag::value("pid-file", None),
+    Flag::value("preserve-fds", None),
+    Flag::switch("no-pivot", None),
+    Flag::switch("no-new-keyring", None),
+];
+
+/// A container that has been made.
+pub(super) struct Made {
+    /// Its init.
+    pub(super) created: Created,
+    /// Its cgroup.
+    pub(super) cgroup: Cgroup,
+    /// Its spec.
+    pub(super) spec: Spec,
+}
+
+pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
+    let (flags, rest) = Flags::parse(FLAGS, arguments)?;
+    let id = only_id(&rest)?;
+    make(id, &flags, session, true)?;
+    Ok(0)
+}
+
+/// Makes the container; with `wait` its init waits at the fifo for another process, otherwise for the caller.
+pub(super) fn make(id: &str, flags: &Flags, session: &mut Session<'_>, wait: bool) -> Result<Made, CliError> {
+    if flags.has("no-pivot") {
+        return Err(CliError::Usage("--no-pivot is not supported yet".into()));
+    }
+    let bundle = bundle(flags)?;
+    let config = bundle.join("config.json");
+    let missing = || CliError::Usage(format!("JSON specification file {} not found", config.display()));
+    let spec: Spec = read_json(&config)?.ok_or_else(missing)?;
+    session.store.claim(id)?;
+    make_claimed(id, flags, session, wait, bundle, spec).inspect_err(|_| {
+        let _ = session.store.forget(id);
+    })
+}
+
+fn make_claimed(
+    id: &str,
+    flags: &Flags,
+    session: &mut Session<'_>,
+    wait: bool,
+    bundle: PathBuf,
+    spec: Spec,
+) -> Result<Made, CliError> {
+    let linux = spec.linux.clone().unwrap_or_default();
+    let path = if linux.cgroups_path.is_empty() {
+        id.to_owned()
+    } else {
+        linux.cgroups_path.clone()
+    };
+    let layout = Layout::detect()?;
+    let mut resources = linux.resources.unwrap_or_default();
+    resources.devices = crate::device_rules(&resources.devices);
+    let cgroup = Cgroup::create(&layout, &path, &resources)?;
+    let go = if wait {
+        Some(session.store.make_fifo(id)?)
+    } else {
+        None
+    };
+    let rootfs = spec
+        .root
+        .as_ref()
+        .map(|root| root.path.clone())
+        .unwrap_or_default();
+    let mut options = CreateOptions::new(id, RootfsSource::Path(PathBuf::from(&rootfs)));
+    options.bundle.clone_from(&bundle);
+    options.cgroup = Some(&cgroup);
+    options.no_new_keyring = flags.has("no-new-keyring");
+    options.preserve_fds = flags.number("preserve-fds")?.unwrap_or(0);
+    options.go = go;
+    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+    if terminal {
+        if wait && flags.get("console-socket").is_none() {
+            let text = "cannot allocate tty if runc will detach without setting console socket";
+            return Err(CliError::Usage(text.into()));
+        }
+        options.stdio = Stdio::Terminal;
+    }
+    let finish = |options| -> Result<Created, CliError> {
+        let mut created = crate::create(&spec, options)?;
+        let recorded = record(id, flags, session, &bundle, &rootfs, &path, &spec, &mut created);
+        recorded.inspect_err(|_| {
+            let _ = linux::process::send_signal(&created.pidfd, 9);
+            let _ = created.wait();
+        })?;
+        Ok(created)
+    };
+    match finish(options) {
+        Ok(created) => Ok(Made {
+            created,
+            cgroup,
+            spec,
+        }),
+        Err(error) => {
+            let _ = cgroup.remove();
+            Err(error)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the pieces of one record, used once")]
+fn record(
+    id: &str,
+    flags: &Flags,
+    session: &Session<'_>,
+    bundle: &Path,
+    rootfs: &str,
+    cgroup: &str,
+    spec: &Spec,
+    created: &mut Created,
+) -> Result<(), CliError> {
+    for warning in &created.warnings {
+        session.log.warning(warning);
+    }
+    let process = linux::process::ProcessId::of(created.pid).map_err(CliError::signal("look at the init"))?;
+    let record = Record {
+        id: id.to_owned(),
+        pid: created.pid.as_raw_pid(),
+        start_time: process.start_time,
+        bundle: bundle.display().to_string(),
+        rootfs: bundle.join(rootfs).display().to_string(),
+        created: super::time::rfc3339(std::time::SystemTime::now(), true),
+        cgroup: cgroup.to_owned(),
+    };
+    session.store.save(&record, spec)?;
+    if let Some(path) = flags.get("console-socket")
+        && let Some(master) = created.master.take()
+    {
+        send(path, "/dev/ptmx", &master)?;
+    }
+    if let Some(path) = flags.get("pidfd-socket") {
+        send(path, id, &created.pidfd)?;
+    }
+    write_pid_file(flags, created.pid.as_raw_pid())
+}
+
+/// Hands a descriptor to whoever listens at `path`.
+pub(super) fn send(path: &str, text: &str, fd: &OwnedFd) -> Result<(), CliError> {
+    let what = format!("send a descriptor to {path}");
+    let socket = UnixStream::connect(path).map_err(CliError::file(what.clone()))?;
+    linux::fd::send(&socket, text.as_bytes(), &[fd.as_fd()])
+        .map(drop)
+        .map_err(CliError::signal(what))
+}
+
+/// Writes `--pid-file`, whole at once.
+pub(super) fn write_pid_file(flags: &Flags, pid: i32) -> Result<(), CliError> {
+    let Some(path) = flags.get("pid-file").map(Path::new) else {
+        return Ok(());
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}"));
+    let written =
+        std::fs::write(&temporary, pid.to_string()).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(CliError::file(format!("write {}", path.display())))
+}
+
+fn bundle(flags: &Flags) -> Result<PathBuf, CliError> {
+    let path = PathBuf::from(flags.get("bundle").unwrap_or("."));
+    path.canonicalize()
+        .map_err(CliError::file(format!("bundle {}", path.display())))
+}

@@ -1,0 +1,123 @@
+//! Flags in the way of Go's: `--name value`, `--name=value`, `-n value`; they end at the first argument that is none.
+
+use super::CliError;
+
+/// A flag that a verb knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flag {
+    name: &'static str,
+    short: Option<char>,
+    takes_value: bool,
+}
+
+impl Flag {
+    /// A flag with a value.
+    pub(super) const fn value(name: &'static str, short: Option<char>) -> Self {
+        Self {
+            name,
+            short,
+            takes_value: true,
+        }
+    }
+
+    /// A flag without one.
+    pub(super) const fn switch(name: &'static str, short: Option<char>) -> Self {
+        Self {
+            name,
+            short,
+            takes_value: false,
+        }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.name == name
+            || self
+                .short
+                .is_some_and(|short| name.len() == 1 && name.starts_with(short))
+    }
+}
+
+/// What was given.
+#[derive(Debug, Default)]
+pub(super) struct Flags(Vec<(&'static str, String)>);
+
+impl Flags {
+    /// Takes the flags off the front of `arguments`; the rest comes back.
+    pub(super) fn parse(known: &[Flag], arguments: Vec<String>) -> Result<(Self, Vec<String>), CliError> {
+        let mut flags = Self::default();
+        let mut arguments = arguments.into_iter().peekable();
+        while let Some(argument) = arguments.next_if(|argument| argument.starts_with('-') && argument != "-")
+        {
+            if argument == "--" {
+                break;
+            }
+            let body = argument.strip_prefix("--").unwrap_or(&argument[1..]);
+            let (name, value) = match body.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (body, None),
+            };
+            let unknown = || CliError::Usage(format!("flag provided but not defined: -{name}"));
+            let flag = known.iter().find(|flag| flag.is(name)).ok_or_else(unknown)?;
+            let value = match (flag.takes_value, value) {
+                (true, Some(value)) => value,
+                (true, None) => arguments
+                    .next()
+                    .ok_or_else(|| CliError::Usage(format!("flag needs an argument: -{name}")))?,
+                (false, value) => value.unwrap_or_else(|| "true".to_owned()),
+            };
+            flags.0.push((flag.name, value));
+        }
+        Ok((flags, arguments.collect()))
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value != "false")
+    }
+
+    /// The last value given.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All values given.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A number.
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, CliError> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let bad = |_| CliError::Usage(format!("invalid value {text:?} for flag -{name}"));
+        text.parse().map(Some).map_err(bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_end_at_the_first_argument() {
+        let known = [
+            Flag::value("bundle", Some('b')),
+            Flag::switch("detach", Some('d')),
+        ];
+        let arguments = ["-b", "/x", "--detach", "id", "--detach"]
+            .map(str::to_owned)
+            .to_vec();
+        let (flags, rest) = Flags::parse(&known, arguments).expect("known");
+        assert_eq!((flags.get("bundle"), flags.has("detach")), (Some("/x"), true));
+        assert_eq!(rest, ["id", "--detach"]);
+        assert!(Flags::parse(&known, vec!["--nope".into()]).is_err());
+    }
+}

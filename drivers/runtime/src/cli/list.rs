@@ -1,0 +1,78 @@
+//! `list`: all containers.
+
+use oci::runtime::Status;
+
+use super::flags::{Flag, Flags};
+use super::{CliError, Outcome, Session};
+
+pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
+    let known = [Flag::value("format", Some('f')), Flag::switch("quiet", Some('q'))];
+    let (flags, _) = Flags::parse(&known, arguments)?;
+    let mut rows = Vec::new();
+    for id in session.store.ids() {
+        // Deleted between the listing and the reading: not there.
+        let Ok(record) = session.store.load(&id) else {
+            continue;
+        };
+        let status = session.store.status(&record);
+        let pid = if status == Status::Stopped { 0 } else { record.pid };
+        rows.push((record, status, pid));
+    }
+    let text = if flags.has("quiet") {
+        rows.iter()
+            .map(|(record, _, _)| format!("{}\n", record.id))
+            .collect()
+    } else if flags.get("format") == Some("json") {
+        let values: Vec<_> = rows
+            .iter()
+            .map(|(record, status, pid)| {
+                serde_json::json!({
+                    "ociVersion": oci::runtime::VERSION, "id": record.id, "pid": pid, "status": status,
+                    "bundle": record.bundle, "rootfs": record.rootfs, "created": record.created, "owner": "root",
+                })
+            })
+            .collect();
+        format!("{}\n", serde_json::Value::from(values))
+    } else {
+        table(rows.iter().map(|(record, status, pid)| {
+            let status = format!("{status:?}").to_lowercase();
+            [
+                record.id.clone(),
+                pid.to_string(),
+                status,
+                record.bundle.clone(),
+                record.created.clone(),
+                "root".into(),
+            ]
+        }))
+    };
+    session
+        .out
+        .write_all(text.as_bytes())
+        .map_err(CliError::file("write"))?;
+    Ok(0)
+}
+
+fn table(rows: impl Iterator<Item = [String; 6]>) -> String {
+    let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
+    lines.extend(rows);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+            .max(9)
+            + 3
+    };
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        for (cell, width) in line.iter().zip(&widths).take(5) {
+            text.push_str(&format!("{cell:<width$}"));
+        }
+        text.push_str(&line[5]);
+        text.push('\n');
+    }
+    text
+}

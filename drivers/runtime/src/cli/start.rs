@@ -1,0 +1,52 @@
+//! `start`: lets a created container execute.
+
+use std::os::fd::AsFd as _;
+
+use oci::runtime::Status;
+use rustix::fs::{Mode, OFlags};
+
+use super::{CliError, Outcome, Session, only_id};
+use crate::hooks;
+
+pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
+    let id = only_id(&arguments)?;
+    let record = session.store.load(id)?;
+    match session.store.status(&record) {
+        Status::Created => {}
+        Status::Stopped => {
+            return Err(CliError::State(
+                "cannot start a container that has stopped".into(),
+            ));
+        }
+        _ => {
+            return Err(CliError::State(
+                "cannot start an already running container".into(),
+            ));
+        }
+    }
+    let spec = session.store.spec(id)?;
+    let hooks = spec.hooks.clone().unwrap_or_default();
+    let (pid, pidfd) = record
+        .open()
+        .ok_or_else(|| CliError::State("cannot start a container that has stopped".into()))?;
+    let mut state = record.state(Status::Created, &spec);
+    hooks::run_inside(
+        "startContainer",
+        &hooks.start_container,
+        &state,
+        pidfd.as_fd(),
+        pid,
+    )?;
+    let path = session.store.directory(id).join("start.fifo");
+    // Without waiting: the init holds the other end, or is dead.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fifo = rustix::fs::open(&path, flags, Mode::empty()).map_err(CliError::signal("open start.fifo"))?;
+    // Removed first: exactly one `start` wins, and `state` says running from now on.
+    std::fs::remove_file(&path).map_err(CliError::file("remove start.fifo"))?;
+    rustix::io::write(&fifo, b"\n").map_err(CliError::signal("write start.fifo"))?;
+    state.status = Status::Running;
+    if let Err(error) = hooks::run("poststart", &hooks.poststart, &state) {
+        session.log.warning(&error.to_string());
+    }
+    Ok(0)
+}

@@ -1,0 +1,211 @@
+//! What the command line remembers of a container: `<root>/<id>/state.json`, `config.json` and `start.fifo`.
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use linux::process::ProcessId;
+use oci::runtime::{Spec, State, Status};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::CliError;
+
+/// A container as it was created.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record {
+    /// Id.
+    pub(super) id: String,
+    /// Number of the init on the host.
+    pub(super) pid: i32,
+    /// Its start time, so that a later process with the number is not taken for it.
+    pub(super) start_time: u64,
+    /// Absolute path of the bundle.
+    pub(super) bundle: String,
+    /// Absolute path of the root file system.
+    pub(super) rootfs: String,
+    /// When it was created.
+    pub(super) created: String,
+    /// Path of its cgroup as the spec gives it, or what stands for an empty one.
+    pub(super) cgroup: String,
+}
+
+/// The directory of all containers.
+#[derive(Debug)]
+pub(super) struct Store(PathBuf);
+
+impl Store {
+    pub(super) fn new(root: &str) -> Self {
+        Self(PathBuf::from(root))
+    }
+
+    pub(super) fn directory(&self, id: &str) -> PathBuf {
+        self.0.join(id)
+    }
+
+    /// Takes an id: makes its directory.
+    pub(super) fn claim(&self, id: &str) -> Result<PathBuf, CliError> {
+        check_id(id)?;
+        let private = |path: &Path, recursive| {
+            std::fs::DirBuilder::new()
+                .mode(0o711)
+                .recursive(recursive)
+                .create(path)
+        };
+        private(&self.0, true).map_err(CliError::file(format!("mkdir {}", self.0.display())))?;
+        let directory = self.directory(id);
+        match private(&directory, false) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(CliError::Exists),
+            other => other
+                .map(|()| directory.clone())
+                .map_err(CliError::file(format!("mkdir {}", directory.display()))),
+        }
+    }
+
+    /// Makes the file that a created container waits at, open for reading and writing so that it never ends.
+    pub(super) fn make_fifo(&self, id: &str) -> Result<OwnedFd, CliError> {
+        use rustix::fs::{CWD, Mode, OFlags};
+        let path = self.directory(id).join("start.fifo");
+        let fail = || CliError::file(format!("mkfifo {}", path.display()));
+        rustix::fs::mkfifoat(CWD, &path, Mode::from_raw_mode(0o600)).map_err(|errno| fail()(errno.into()))?;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| fail()(errno.into()))
+    }
+
+    /// Writes the record and the spec.
+    pub(super) fn save(&self, record: &Record, spec: &Spec) -> Result<(), CliError> {
+        let directory = self.directory(&record.id);
+        let json = |path: &Path, source| CliError::Json {
+            path: path.display().to_string(),
+            source,
+        };
+        for (name, text) in [
+            ("config.json", serde_json::to_vec(spec)),
+            ("state.json", serde_json::to_vec(record)),
+        ] {
+            let path = directory.join(name);
+            let text = text.map_err(|source| json(&path, source))?;
+            let temporary = directory.join(format!(".{name}"));
+            let written = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+                .and_then(|mut file| file.write_all(&text))
+                .and_then(|()| std::fs::rename(&temporary, &path));
+            written.map_err(CliError::file(format!("write {}", path.display())))?;
+        }
+        Ok(())
+    }
+
+    /// The container with this id.
+    pub(super) fn load(&self, id: &str) -> Result<Record, CliError> {
+        check_id(id)?;
+        read_json(&self.directory(id).join("state.json"))?.ok_or(CliError::Missing)
+    }
+
+    /// The spec that it was created from.
+    pub(super) fn spec(&self, id: &str) -> Result<Spec, CliError> {
+        read_json(&self.directory(id).join("config.json"))?.ok_or(CliError::Missing)
+    }
+
+    /// All ids, sorted.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let mut ids: Vec<String> = entries
+            .filter(|entry| entry.path().join("state.json").exists())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// Forgets a container.
+    pub(super) fn forget(&self, id: &str) -> Result<(), CliError> {
+        let directory = self.directory(id);
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(CliError::file(format!("remove {}", directory.display()))),
+        }
+    }
+
+    /// Where in its life a container is.
+    pub(super) fn status(&self, record: &Record) -> Status {
+        let alive = record
+            .process()
+            .is_some_and(|process| process.exists() && !is_zombie(process.pid));
+        if !alive {
+            return Status::Stopped;
+        }
+        if self.directory(&record.id).join("start.fifo").exists() {
+            return Status::Created;
+        }
+        let layout = cgroups::Layout::detect();
+        let frozen = layout.and_then(|layout| cgroups::Cgroup::open(&layout, &record.cgroup)?.is_frozen());
+        if frozen.unwrap_or(false) {
+            Status::Paused
+        } else {
+            Status::Running
+        }
+    }
+}
+
+impl Record {
+    /// The init, if the number makes sense.
+    pub(super) fn process(&self) -> Option<ProcessId> {
+        Pid::from_raw(self.pid).map(|pid| ProcessId {
+            pid,
+            start_time: self.start_time,
+        })
+    }
+
+    /// A descriptor of the init, if it lives.
+    pub(super) fn open(&self) -> Option<(Pid, OwnedFd)> {
+        let process = self.process()?;
+        let fd = linux::process::pidfd_open(process.pid).ok()?;
+        // Looked at after opening: the number cannot be given away while the descriptor holds the process.
+        process.exists().then_some((process.pid, fd))
+    }
+
+    /// The state as the runtime-spec defines it.
+    pub(super) fn state(&self, status: Status, spec: &Spec) -> State {
+        State {
+            oci_version: oci::runtime::VERSION.to_owned(),
+            id: self.id.clone(),
+            status,
+            pid: (status != Status::Stopped).then_some(self.pid),
+            bundle: self.bundle.clone(),
+            annotations: spec.annotations.clone(),
+        }
+    }
+}
+
+/// Reads JSON; `None` when the file is not there.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, CliError> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(CliError::file(format!("read {}", path.display())))?,
+    };
+    let bad = |source| CliError::Json {
+        path: path.display().to_string(),
+        source,
+    };
+    serde_json::from_slice(&text).map(Some).map_err(bad)
+}
+
+fn check_id(id: &str) -> Result<(), CliError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
+    if id.is_empty() || id == "." || id == ".." || !id.chars().all(allowed) || id.len() > 1024 {
+        return Err(CliError::Usage(format!("invalid container ID format: {id:?}")));
+    }
+    Ok(())
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+    let after = stat.iter().rposition(|&b| b == b')').map_or(0, |at| at + 2);
+    matches!(stat.get(after), None | Some(b'Z' | b'X'))
+}

@@ -1,0 +1,307 @@
+//! The root file system, the mounts in it, and what is hidden or read-only.
+
+use std::ffi::CString;
+
+use linux::mount::{ATTR_RDONLY, Attributes};
+use oci::runtime::{Linux, Process, Spec};
+
+use super::mount_options::{MountOptions, libc_ms, parse};
+use super::{CompileError, Options, Streams, absolute, c_string, devices};
+use crate::program::{Kept, Mount, Source, Step};
+
+/// One hierarchy of what a mount of type `cgroup` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupMount {
+    /// Name of the directory below the mount (`cpu,cpuacct`); empty for a pure version 2 system, where it is the mount.
+    pub name: String,
+    /// Directory of the host.
+    pub path: String,
+    /// Further names, symbolic links to `name`.
+    pub links: Vec<String>,
+}
+
+/// Everything up to pivot_root.
+pub(super) fn compile(
+    spec: &Spec,
+    linux: &Linux,
+    options: &Options,
+    steps: &mut Vec<Step>,
+) -> Result<(), CompileError> {
+    if spec.root.is_none() {
+        return Err(CompileError::NoRoot);
+    }
+    let process = spec.process.as_ref().ok_or(CompileError::NoProcess)?;
+    let propagation = propagation(&linux.rootfs_propagation)?.unwrap_or(libc_ms::SLAVE | libc_ms::REC);
+    // Unbindable would forbid the binds that follow; it is set on the root afterwards.
+    let before = if propagation & libc_ms::UNBINDABLE != 0 {
+        libc_ms::PRIVATE | libc_ms::REC
+    } else {
+        propagation
+    };
+    steps.push(Step::Propagation(before as u32));
+    let directory = options
+        .rootfs
+        .as_deref()
+        .map(|path| absolute("root.path", path))
+        .transpose()?;
+    steps.push(Step::AttachRoot { directory });
+    for mount in &spec.mounts {
+        one(mount, linux, options, steps)?;
+    }
+    steps.push(Step::WishDirectory(absolute("cwd", &process.cwd)?));
+    let own_dev = !spec
+        .mounts
+        .iter()
+        .any(|m| same_place(&m.destination, "/dev") && is_bind(m));
+    if own_dev {
+        devices::compile(linux, steps)?;
+    }
+    if options.streams == Streams::Terminal {
+        steps.push(terminal(process, own_dev));
+    }
+    if spec.mounts.iter().any(is_readonly_dev) {
+        steps.push(Step::ReadonlyMount(c"/dev".to_owned()));
+    }
+    let hooks = spec.hooks.as_ref();
+    if hooks.is_some_and(|h| {
+        !(h.prestart.is_empty() && h.create_runtime.is_empty() && h.create_container.is_empty())
+    }) {
+        steps.push(Step::AwaitHooks);
+    }
+    steps.push(Step::Pivot);
+    Ok(())
+}
+
+/// Everything below the new root that must come after host name and kernel parameters are set.
+pub(super) fn compile_after_pivot(
+    spec: &Spec,
+    linux: &Linux,
+    steps: &mut Vec<Step>,
+) -> Result<(), CompileError> {
+    for path in &linux.readonly_paths {
+        steps.push(Step::ReadonlyPath(absolute("readonlyPaths", path)?));
+    }
+    for path in &linux.masked_paths {
+        steps.push(Step::Mask(absolute("maskedPaths", path)?));
+    }
+    if spec.root.as_ref().is_some_and(|root| root.readonly) {
+        steps.push(Step::ReadonlyRoot);
+    }
+    if let Some(propagation) = propagation(&linux.rootfs_propagation)?
+        && propagation & (libc_ms::SHARED | libc_ms::UNBINDABLE) != 0
+    {
+        steps.push(Step::RootPropagation(propagation as u32));
+    }
+    Ok(())
+}
+
+/// The step that makes a terminal of the size that the process asks for.
+pub(super) fn terminal(process: &Process, console: bool) -> Step {
+    let small = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+    let size = process
+        .console_size
+        .as_ref()
+        .map(|size| (small(size.height), small(size.width)));
+    Step::Terminal { size, console }
+}
+
+fn one(
+    mount: &oci::runtime::Mount,
+    linux: &Linux,
+    options: &Options,
+    steps: &mut Vec<Step>,
+) -> Result<(), CompileError> {
+    let target = target(&mount.destination)?;
+    let mut sorted = parse(&mount.options)?;
+    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return Err(CompileError::Unsupported("an id-mapped mount"));
+    }
+    if is_readonly_dev(mount) {
+        sorted.attributes.set &= !ATTR_RDONLY;
+    }
+    if mount.kind == "cgroup" || mount.kind == "cgroup2" {
+        return cgroup(&mount.destination, target, &sorted, options, steps);
+    }
+    let source = source(mount, &sorted, linux, options)?;
+    let new = matches!(source, Source::New { .. });
+    let keep = match mount.kind.as_str() {
+        "proc" if new => Some(Kept::Proc),
+        "devpts" if new && same_place(&mount.destination, "/dev/pts") => Some(Kept::Devpts),
+        _ => None,
+    };
+    steps.push(Step::Mount(Mount {
+        source,
+        target,
+        attributes: sorted.attributes,
+        recursive_attributes: sorted.recursive,
+        propagation: sorted.propagation,
+        plain_target: new && matches!(mount.kind.as_str(), "proc" | "sysfs"),
+        keep,
+    }));
+    Ok(())
+}
+
+fn source(
+    mount: &oci::runtime::Mount,
+    sorted: &MountOptions,
+    linux: &Linux,
+    options: &Options,
+) -> Result<Source, CompileError> {
+    if is_bind(mount) {
+        let path = if mount.source.starts_with('/') {
+            c_string("mount source", &mount.source)?
+        } else {
+            c_string(
+                "mount source",
+                &format!("{}/{}", options.bundle.trim_end_matches('/'), mount.source),
+            )?
+        };
+        return Ok(Source::Bind {
+            path,
+            recursive: sorted.bind == Some(true),
+            optional: false,
+        });
+    }
+    let mut data = sorted.data.clone();
+    let takes_label = matches!(mount.kind.as_str(), "tmpfs" | "devpts" | "mqueue");
+    if !linux.mount_label.is_empty() && takes_label && security::selinux::is_enabled() {
+        data.push((
+            c"context".to_owned(),
+            Some(c_string("mountLabel", &linux.mount_label)?),
+        ));
+    }
+    if !mount.source.is_empty() {
+        data.insert(
+            0,
+            (
+                c"source".to_owned(),
+                Some(c_string("mount source", &mount.source)?),
+            ),
+        );
+    }
+    Ok(Source::New {
+        kind: c_string("mount type", &mount.kind)?,
+        options: data,
+    })
+}
+
+/// A cgroup mount shows the container's own groups: each is bound from the host, which gives the same view in a cgroup
+/// namespace of its own and in the host's.
+fn cgroup(
+    destination: &str,
+    target: CString,
+    sorted: &MountOptions,
+    options: &Options,
+    steps: &mut Vec<Step>,
+) -> Result<(), CompileError> {
+    let bind = |path: &str, target: CString| -> Result<Step, CompileError> {
+        Ok(Step::Mount(Mount {
+            source: Source::Bind {
+                path: c_string("cgroup", path)?,
+                recursive: false,
+                optional: true,
+            },
+            target,
+            attributes: sorted.attributes,
+            recursive_attributes: Attributes::default(),
+            propagation: sorted.propagation,
+            plain_target: false,
+            keep: None,
+        }))
+    };
+    if let [only] = options.cgroup_mounts.as_slice()
+        && only.name.is_empty()
+    {
+        steps.push(bind(&only.path, target)?);
+        return Ok(());
+    }
+    let writable = Attributes {
+        set: sorted.attributes.set & !ATTR_RDONLY,
+        ..sorted.attributes
+    };
+    let data = vec![
+        (c"source".to_owned(), Some(c"tmpfs".to_owned())),
+        (c"mode".to_owned(), Some(c"755".to_owned())),
+    ];
+    steps.push(Step::Mount(Mount {
+        source: Source::New {
+            kind: c"tmpfs".to_owned(),
+            options: data,
+        },
+        target: target.clone(),
+        attributes: writable,
+        recursive_attributes: Attributes::default(),
+        propagation: sorted.propagation,
+        plain_target: false,
+        keep: None,
+    }));
+    for hierarchy in &options.cgroup_mounts {
+        let place = format!("{}/{}", destination.trim_end_matches('/'), hierarchy.name);
+        steps.push(bind(&hierarchy.path, c_string("cgroup", &place)?)?);
+        for link in &hierarchy.links {
+            let path = format!("{}/{link}", destination.trim_end_matches('/'));
+            let target = c_string("cgroup", &hierarchy.name)?;
+            steps.push(Step::Symlink {
+                target,
+                path: c_string("cgroup", &path)?,
+            });
+        }
+    }
+    if sorted.attributes.set & ATTR_RDONLY != 0 {
+        steps.push(Step::ReadonlyMount(target));
+    }
+    Ok(())
+}
+
+/// Old specs have relative destinations; they count from the root.
+fn target(destination: &str) -> Result<CString, CompileError> {
+    if destination.starts_with('/') {
+        return c_string("mount destination", destination);
+    }
+    c_string("mount destination", &format!("/{destination}"))
+}
+
+fn is_bind(mount: &oci::runtime::Mount) -> bool {
+    mount.kind == "bind"
+        || mount
+            .options
+            .iter()
+            .any(|option| option == "bind" || option == "rbind")
+}
+
+fn is_readonly_dev(mount: &oci::runtime::Mount) -> bool {
+    same_place(&mount.destination, "/dev")
+        && !is_bind(mount)
+        && mount.options.iter().any(|option| option == "ro")
+}
+
+fn same_place(path: &str, other: &str) -> bool {
+    let parts = |p: &str| {
+        p.split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    parts(path) == parts(other)
+}
+
+fn propagation(name: &str) -> Result<Option<u64>, CompileError> {
+    let (plain, recursive) = match name {
+        "rprivate" | "rslave" | "rshared" | "runbindable" => (&name[1..], libc_ms::REC),
+        other => (other, 0),
+    };
+    let kind = match plain {
+        "" => return Ok(None),
+        "private" => libc_ms::PRIVATE,
+        "slave" => libc_ms::SLAVE,
+        "shared" => libc_ms::SHARED,
+        "unbindable" => libc_ms::UNBINDABLE,
+        _ => {
+            return Err(CompileError::Unknown {
+                what: "rootfsPropagation",
+                value: name.to_owned(),
+            });
+        }
+    };
+    Ok(Some(kind | recursive))
+}

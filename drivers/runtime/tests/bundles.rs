@@ -1,0 +1,44 @@
+//! Containers made for real: what is seen inside, what attacks come to, and what errors say.
+//!
+//! Needs root and a static busybox; says that it was skipped otherwise. Runs without the usual harness, because only a
+//! program with one thread may make containers.
+
+// A program of its own: it reports on stderr.
+#![allow(clippy::print_stderr)]
+
+#[path = "bundles/attacks.rs"]
+mod attacks;
+#[path = "bundles/bundle.rs"]
+mod bundle;
+#[path = "bundles/inside.rs"]
+mod inside;
+#[path = "bundles/life.rs"]
+mod life;
+
+fn main() {
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() || bundle::busybox().is_none() {
+        eprintln!("skipped: needs root and a static busybox (apt-get install busybox-static)");
+        return;
+    }
+    let tests: Vec<(&str, fn())> = [inside::TESTS, attacks::TESTS, life::TESTS].concat();
+    let mut failed = Vec::new();
+    for (name, test) in tests {
+        if filter
+            .as_ref()
+            .is_none_or(|filter| name.contains(filter.as_str()))
+        {
+            eprintln!("test {name}");
+            if std::panic::catch_unwind(test).is_err() {
+                failed.push(name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+    eprintln!("all passed");
+}

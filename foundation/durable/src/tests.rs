@@ -1,0 +1,208 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Boat {
+    mast: u32,
+}
+
+impl Row for Boat {
+    const TABLE: &'static str = "boats";
+    const VERSION: u32 = 1;
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Ship {
+    masts: Vec<u32>,
+}
+
+impl Row for Ship {
+    const TABLE: &'static str = "boats";
+    const VERSION: u32 = 2;
+
+    fn upgrade(version: u32, row: serde_json::Value) -> Option<serde_json::Value> {
+        (version == 1).then(|| serde_json::json!({ "masts": [row["mast"]] }))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Crew(String);
+
+impl Row for Crew {
+    const TABLE: &'static str = "crews";
+    const VERSION: u32 = 1;
+}
+
+#[test]
+fn rows_survive_a_reopening_and_only_committed_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    {
+        let scope = Store::open(&path).unwrap().scope("harbour");
+        let boats = scope.table::<Boat>().unwrap();
+        let tx = scope.transaction().put(&boats, "b", &Boat { mast: 2 });
+        tx.insert(&boats, "a", &Boat { mast: 1 }).commit().wait().unwrap();
+        drop(scope.transaction().put(&boats, "never", &Boat { mast: 9 }));
+        scope.transaction().delete(&boats, "b").commit().wait().unwrap();
+        assert_eq!(boats.len(), 1);
+    }
+    let scope = Store::open(&path).unwrap().scope("harbour");
+    let boats = scope.table::<Boat>().unwrap();
+    assert_eq!(boats.all().len(), 1);
+    assert_eq!(*boats.get("a").unwrap(), Boat { mast: 1 });
+}
+
+#[test]
+fn a_transaction_over_two_services_happens_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("state.redb")).unwrap();
+    let (harbour, office) = (store.scope("harbour"), store.scope("office"));
+    let boats = harbour.table::<Boat>().unwrap();
+    let crews = office.table::<Crew>().unwrap();
+    let both = |mast| {
+        let tx = harbour.transaction().put(&boats, "a", &Boat { mast });
+        tx.insert(&crews, "a", &Crew("three".into())).commit().wait()
+    };
+    both(1).unwrap();
+    let refused = both(2).unwrap_err();
+    assert!(matches!(&refused, StoreError::Exists { table, key } if table == "office/crews" && key == "a"));
+    assert_eq!(boats.get("a").unwrap().mast, 1);
+}
+
+#[test]
+fn one_refused_transaction_does_not_harm_others_of_the_same_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let scope = Store::open(&dir.path().join("state.redb"))
+        .unwrap()
+        .scope("harbour");
+    let boats = scope.table::<Boat>().unwrap();
+    let commits: Vec<Commit> = (0..50)
+        .map(|n| {
+            let key = format!("{}", n / 2);
+            scope
+                .transaction()
+                .insert(&boats, &key, &Boat { mast: n })
+                .commit()
+        })
+        .collect();
+    let refused = commits
+        .into_iter()
+        .filter(|_| true)
+        .map(Commit::wait)
+        .filter(Result::is_err);
+    assert_eq!(refused.count(), 25);
+    assert_eq!(boats.len(), 25);
+    assert!((0..25).all(|n| boats.get(&n.to_string()).unwrap().mast == n * 2));
+}
+
+#[test]
+fn concurrent_transactions_share_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let scope = Store::open(&dir.path().join("state.redb"))
+        .unwrap()
+        .scope("harbour");
+    let boats = scope.table::<Boat>().unwrap();
+    let alone = {
+        let start = Instant::now();
+        for n in 0..20 {
+            scope
+                .transaction()
+                .put(&boats, &format!("x{n}"), &Boat { mast: n })
+                .commit()
+                .wait()
+                .unwrap();
+        }
+        start.elapsed()
+    };
+    let done = AtomicUsize::new(0);
+    let start = Instant::now();
+    let commits: Vec<_> = (0..400)
+        .map(|n| {
+            scope
+                .transaction()
+                .put(&boats, &format!("y{n}"), &Boat { mast: n })
+                .commit()
+        })
+        .collect();
+    for commit in commits {
+        commit.wait().unwrap();
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+    assert_eq!(done.into_inner(), 400);
+    assert!(
+        start.elapsed() < alone * 10,
+        "{:?} for 400, {alone:?} for 20 one by one",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn an_old_row_is_upgraded_and_a_newer_one_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    {
+        let scope = Store::open(&path).unwrap().scope("harbour");
+        let boats = scope.table::<Boat>().unwrap();
+        scope
+            .transaction()
+            .put(&boats, "a", &Boat { mast: 7 })
+            .commit()
+            .wait()
+            .unwrap();
+    }
+    {
+        let scope = Store::open(&path).unwrap().scope("harbour");
+        let ships = scope.table::<Ship>().unwrap();
+        assert_eq!(ships.get("a").unwrap().masts, [7]);
+        scope
+            .transaction()
+            .put(&ships, "a", &Ship { masts: vec![] })
+            .commit()
+            .wait()
+            .unwrap();
+    }
+    let scope = Store::open(&path).unwrap().scope("harbour");
+    let error = scope.table::<Boat>().unwrap_err().to_string();
+    assert!(
+        error.contains("\"a\" of table harbour/boats has version 2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_dump_restores_every_row_and_the_export_appears_at_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("state.redb"), dir.path().join("copy.redb"));
+    let mut dumped = Vec::new();
+    {
+        let store = Store::open(&path).unwrap();
+        let scope = store.scope("harbour");
+        let (boats, crews) = (scope.table::<Boat>().unwrap(), scope.table::<Crew>().unwrap());
+        let tx = scope.transaction().put(&boats, "a\"b", &Boat { mast: 1 });
+        tx.put(&crews, "c", &Crew("\u{1}é".into()))
+            .commit()
+            .wait()
+            .unwrap();
+        dump(&store, &mut dumped).unwrap();
+    }
+    assert_eq!(std::fs::read(dir.path().join("state.json")).unwrap(), dumped);
+    restore(&copy, &mut dumped.as_slice()).unwrap();
+    let scope = Store::open(&copy).unwrap().scope("harbour");
+    assert_eq!(scope.table::<Boat>().unwrap().get("a\"b").unwrap().mast, 1);
+    assert_eq!(scope.table::<Crew>().unwrap().get("c").unwrap().0, "\u{1}é");
+    let error = restore(&path, &mut &b"{\"format\":2,\"tables\":{}}"[..]).unwrap_err();
+    assert!(error.to_string().contains("format 2 instead of 1"), "{error}");
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    std::fs::write(&path, vec![7; 8192]).unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    assert!(error.contains("dhowd state restore"), "{error}");
+}

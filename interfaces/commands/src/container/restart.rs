@@ -1,0 +1,39 @@
+//! `dhow restart`.
+
+use crate::app::App;
+use crate::failure::Outcome;
+use crate::flags::{Kind, Parsed, flag};
+use crate::tree::{Command, Count, run};
+
+pub(crate) static COMMAND: Command = Command {
+    usage: "[OPTIONS] CONTAINER [CONTAINER...]",
+    about: "Restart one or more containers",
+    aliases: "container restart, restart",
+    count: Count::AtLeast(1),
+    stop_early: false,
+    flags: &[
+        flag(
+            "signal",
+            's',
+            Kind::Text,
+            "string",
+            "",
+            "Signal to send to the container",
+        ),
+        flag(
+            "timeout",
+            't',
+            Kind::Int,
+            "int",
+            "",
+            "Seconds to wait before killing the container",
+        ),
+    ],
+    run: run!(execute),
+};
+
+async fn execute(app: &App, args: &Parsed) -> Outcome {
+    let client = app.client()?;
+    let restart = |name| client.container_stop(name, true, args.text("signal"), args.int("timeout"));
+    super::for_each(&args.args, restart).await
+}

@@ -1,0 +1,13 @@
+//! What flows between a terminal, files and containers.
+
+mod files;
+mod keys;
+mod pump;
+mod session;
+mod terminal;
+
+pub(crate) use files::{Sink, body_of, cause};
+pub(crate) use keys::check as check_keys;
+pub(crate) use pump::Pump;
+pub(crate) use session::{Ending, Session, Target};
+pub(crate) use terminal::{is_terminal, size};

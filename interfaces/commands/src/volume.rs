@@ -1,0 +1,8 @@
+//! `dhow volume`: one file per command.
+
+pub(crate) mod create;
+pub(crate) mod inspect;
+pub(crate) mod ls;
+pub(crate) mod prune;
+pub(crate) mod rm;
+pub(crate) mod update;

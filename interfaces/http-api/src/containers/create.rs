@@ -1,0 +1,223 @@
+//! `POST /containers/create`, and what its body means in each version.
+
+use std::sync::Arc;
+
+use ::containers::Containers;
+use api_types::ApiVersion;
+use api_types::container::{BindOptions, CreateRequest, Mount};
+use api_types::network::EndpointSettings;
+use hyper::StatusCode;
+
+use crate::call::{Call, invalid_json};
+use crate::daemon::Daemon;
+use crate::error::Failure;
+use crate::reply::{self, Outcome};
+
+/// `POST /containers/create`.
+pub(crate) async fn create(containers: Arc<Containers>, daemon: Arc<Daemon>, mut call: Call) -> Outcome {
+    let text = call.json_text().await?;
+    if text.as_ref() == b"null" {
+        return Err(Failure::bad(
+            "config cannot be empty in order to create a container",
+        ));
+    }
+    let mut request = CreateRequest::from_slice(&text).map_err(invalid_json)?;
+    let warnings = normalise(call.version, daemon.unified_cgroups, &mut request)?;
+    let name = call.query.get("name").filter(|n| !n.is_empty());
+    let platform = call
+        .query
+        .get("platform")
+        .filter(|p| !p.is_empty() && call.version.at_least(41));
+    let mut response = containers.create(name, platform, request).await?;
+    response.warnings.extend(warnings);
+    reply::json(StatusCode::CREATED, &response)
+}
+
+/// Makes of a request what the newest version would have said for it; the result is warnings.
+fn normalise(
+    version: ApiVersion,
+    unified: bool,
+    request: &mut CreateRequest,
+) -> Result<Vec<String>, Failure> {
+    let host = &mut request.host_config;
+    if version.before(25) {
+        host.auto_remove = false;
+    }
+    if version.before(40) {
+        host.kernel_memory_tcp = 0;
+        if host.ipc_mode.is_empty() {
+            host.ipc_mode = "shareable".to_owned();
+        }
+    }
+    if version.before(41) && !unified && host.cgroupns_mode.is_empty() {
+        host.cgroupns_mode = "host".to_owned();
+    }
+    if version.before(42) {
+        host.console_size = [0, 0];
+    } else {
+        host.kernel_memory = 0;
+    }
+    if version.before(43) {
+        host.annotations = None;
+    }
+    if version.at_least(52) {
+        host.kernel_memory_tcp = 0;
+        request.config.mac_address.clear();
+    }
+    if version.before(44)
+        && let Some(health) = &mut request.config.healthcheck
+    {
+        health.start_interval = 0;
+    }
+    if host.pids_limit.is_some_and(|limit| limit <= 0) {
+        host.pids_limit = None;
+    }
+    for mount in host.mounts.iter_mut().flatten() {
+        normalise_mount(version, mount)?;
+    }
+    endpoints(version, request)?;
+    let mut warnings = mac_address(version, request)?;
+    let host = &request.host_config;
+    if !host.volume_driver.is_empty() && host.mounts.iter().flatten().any(|m| m.kind == "volume") {
+        warnings.push(
+            "WARNING: the container-wide volume-driver configuration is ignored for volumes specified via 'mount'. \
+             Use '--mount type=volume,volume-driver=...' instead"
+                .to_owned(),
+        );
+    }
+    if version.at_least(52) && has_empty_port_binding(request) {
+        warnings.push(
+            "Following container port(s) have an empty list of port-bindings. \
+             Starting with API 1.53, these ports will be discarded"
+                .to_owned(),
+        );
+    }
+    Ok(warnings)
+}
+
+fn has_empty_port_binding(request: &CreateRequest) -> bool {
+    let ports = request.host_config.port_bindings.iter().flat_map(|p| p.values());
+    ports
+        .into_iter()
+        .any(|list| list.as_ref().is_none_or(Vec::is_empty))
+}
+
+fn normalise_mount(version: ApiVersion, mount: &mut Mount) -> Result<(), Failure> {
+    let bind = mount.kind == "bind";
+    if version.before(42) {
+        // Options of another type of mount were ignored then.
+        mount.bind_options.take_if(|_| !bind);
+        mount.volume_options.take_if(|_| mount.kind != "volume");
+        mount.tmpfs_options.take_if(|_| mount.kind != "tmpfs");
+    }
+    let given = [
+        ("BindOptions", "bind", mount.bind_options.is_some()),
+        ("VolumeOptions", "volume", mount.volume_options.is_some()),
+        ("TmpfsOptions", "tmpfs", mount.tmpfs_options.is_some()),
+        ("ImageOptions", "image", mount.image_options.is_some()),
+    ];
+    if let Some((name, ..)) = given
+        .iter()
+        .find(|(_, kind, given)| *given && mount.kind != *kind)
+    {
+        return Err(Failure::bad(format!(
+            "{name} must not be specified on mount type {:?}",
+            mount.kind
+        )));
+    }
+    if version.before(48) && mount.kind == "image" {
+        return Err(Failure::bad("mount type \"image\" needs API version 1.48"));
+    }
+    if let Some(options) = &mut mount.bind_options {
+        options.non_recursive &= version.at_least(40);
+        options.create_mountpoint &= version.at_least(42);
+        options.read_only_force_recursive &= version.at_least(44);
+    }
+    if version.before(44) && bind && mount.read_only {
+        // Read-only was not recursive before.
+        mount
+            .bind_options
+            .get_or_insert_with(BindOptions::default)
+            .read_only_non_recursive = true;
+    }
+    if version.before(45)
+        && let Some(options) = &mut mount.volume_options
+    {
+        options.subpath.clear();
+    }
+    if version.before(46)
+        && let Some(options) = &mut mount.tmpfs_options
+    {
+        options.options = None;
+    }
+    Ok(())
+}
+
+fn endpoints(version: ApiVersion, request: &mut CreateRequest) -> Result<(), Failure> {
+    let endpoints = &mut request.networking_config.endpoints_config;
+    if version.before(44) && endpoints.len() > 1 {
+        let names: Vec<_> = endpoints.keys().map(String::as_str).collect();
+        return Err(Failure::bad(format!(
+            "Container cannot be created with multiple network endpoints: {}",
+            names.join(", ")
+        )));
+    }
+    if version.before(48) {
+        endpoints
+            .values_mut()
+            .flatten()
+            .for_each(|e| e.gw_priority = None);
+    }
+    Ok(())
+}
+
+/// Moves the container-wide MAC address to the endpoint of the container's main network.
+fn mac_address(version: ApiVersion, request: &mut CreateRequest) -> Result<Vec<String>, Failure> {
+    let endpoints = &mut request.networking_config.endpoints_config;
+    let wide = std::mem::take(&mut request.config.mac_address);
+    if wide.is_empty() {
+        if version.before(44) {
+            endpoints
+                .values_mut()
+                .flatten()
+                .for_each(|e| e.mac_address.clear());
+        }
+        return Ok(Vec::new());
+    }
+    let mode = match request.host_config.network_mode.as_str() {
+        "" | "default" => "bridge",
+        mode => mode,
+    };
+    let has_endpoint = !matches!(mode, "host" | "none") && !mode.starts_with("container:");
+    if !has_endpoint && version.before(44) {
+        return Err(Failure::bad(
+            "conflicting options: mac-address and the network mode",
+        ));
+    }
+    if has_endpoint {
+        // A client may name the network by its id here and by its name there.
+        let key = match endpoints.keys().next() {
+            Some(only) if endpoints.len() == 1 => only.clone(),
+            _ => mode.to_owned(),
+        };
+        let endpoint = endpoints
+            .entry(key)
+            .or_default()
+            .get_or_insert_with(EndpointSettings::default);
+        if version.at_least(44) && !endpoint.mac_address.is_empty() && endpoint.mac_address != wide {
+            return Err(Failure::bad(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+            ));
+        }
+        endpoint.mac_address = wide;
+    }
+    let warning = "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.";
+    Ok(if version.at_least(44) {
+        vec![warning.to_owned()]
+    } else {
+        Vec::new()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Images: list, inspect, history, tag, remove, prune, commit.
+
+mod transfer;
+
+use std::sync::Arc;
+
+use ::containers::{CommitRequest, Containers};
+use ::images::{Images, RemoveOptions};
+use api_types::container::Config;
+use api_types::decode;
+use api_types::image::IdResponse;
+use hyper::StatusCode;
+
+pub(crate) use transfer::{create, load, save, save_all};
+
+use crate::call::{Call, invalid_json};
+use crate::error::Failure;
+use crate::gates;
+use crate::reply::{self, Outcome};
+
+/// `GET /images/json`.
+pub(crate) async fn list(images: Arc<Images>, call: Call) -> Outcome {
+    let mut filters = call.query.filters()?;
+    if call.version.before(41)
+        && let Some(name) = call.query.get("filter").filter(|f| !f.is_empty())
+    {
+        filters.add("reference", name);
+    }
+    let shared_size = call.version.at_least(42) && call.query.flag("shared-size");
+    let mut list = images.summaries(call.query.flag("all"), &filters, shared_size)?;
+    list.iter_mut()
+        .for_each(|i| gates::image_summary(call.version, i));
+    reply::ok(&list)
+}
+
+/// `GET /images/{name}/json`.
+pub(crate) async fn inspect(images: Arc<Images>, call: Call) -> Outcome {
+    reply::ok(&gates::image_inspect(call.version, images.inspect(call.name())?))
+}
+
+/// `GET /images/{name}/history`.
+pub(crate) async fn history(images: Arc<Images>, call: Call) -> Outcome {
+    reply::ok(&images.history(call.name())?)
+}
+
+/// `POST /images/{name}/tag`.
+pub(crate) async fn tag(images: Arc<Images>, call: Call) -> Outcome {
+    images
+        .tag(call.name(), call.query.text("repo"), call.query.text("tag"))
+        .await?;
+    reply::empty(StatusCode::CREATED)
+}
+
+/// `DELETE /images/{name}`.
+pub(crate) async fn remove(images: Arc<Images>, call: Call) -> Outcome {
+    let options = RemoveOptions {
+        force: call.query.flag("force"),
+        no_prune: call.query.flag("noprune"),
+    };
+    reply::ok(&images.remove(call.name(), options).await?)
+}
+
+/// `POST /images/prune`.
+pub(crate) async fn prune(images: Arc<Images>, call: Call) -> Outcome {
+    reply::ok(&images.prune(&call.query.filters()?).await?)
+}
+
+/// `POST /commit`.
+pub(crate) async fn commit(containers: Arc<Containers>, mut call: Call) -> Outcome {
+    let text = call.json_text().await?;
+    let config: Option<Config> = decode::from_slice(&text).map_err(invalid_json)?;
+    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
+    let request = CommitRequest {
+        reference: if tag.is_empty() {
+            repository.to_owned()
+        } else {
+            format!("{repository}:{tag}")
+        },
+        comment: call.query.text("comment").to_owned(),
+        author: call.query.text("author").to_owned(),
+        pause: call.query.text("pause").is_empty() || call.query.flag("pause"),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+        config,
+    };
+    if repository.is_empty() && !tag.is_empty() {
+        return Err(Failure::bad("invalid reference format"));
+    }
+    let id = containers.commit(call.query.text("container"), request).await?;
+    reply::json(StatusCode::CREATED, &IdResponse { id })
+}

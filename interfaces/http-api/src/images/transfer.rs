@@ -1,0 +1,194 @@
+//! Archives of images in and out: load, save, import. Bodies pass through with a few chunks in memory.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ::images::{Images, ImportOptions, InputReader, Progress, input, output};
+use api_types::progress::Message;
+use bytes::Bytes;
+use fault::Kind;
+use futures_util::stream::{self, unfold};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use crate::call::{Call, drain};
+use crate::error::Failure;
+use crate::missing;
+use crate::reply::{self, Outcome};
+
+/// Progress lines that may wait for a client before bars are left out.
+const LINES: usize = 64;
+
+/// A request's body for a synchronous reader; a task feeds it until the reader is dropped.
+fn reader(mut body: Incoming) -> InputReader {
+    let (sender, reader) = input();
+    tokio::spawn(async move {
+        while let Some(frame) = body.frame().await {
+            match frame.map(|f| f.into_data()) {
+                Ok(Ok(data)) => {
+                    if !sender.send(data.to_vec()).await {
+                        return drain(body);
+                    }
+                }
+                Ok(Err(_trailers)) => {}
+                Err(error) => {
+                    return sender
+                        .fail(io::Error::new(io::ErrorKind::ConnectionAborted, error))
+                        .await;
+                }
+            }
+        }
+    });
+    reader
+}
+
+/// Lines on their way to a client, counted, so that bars can be left out for one that does not read.
+#[derive(Clone)]
+struct Lines {
+    sender: mpsc::UnboundedSender<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Lines {
+    /// Never waits: progress is told on threads of every kind. Facts are few; bars are many, and may be lost.
+    fn send(&self, message: &Message) {
+        let bar = message.progress_detail.as_ref().is_some_and(|d| d.current > 0);
+        if bar && self.waiting.load(Ordering::Relaxed) >= LINES {
+            return;
+        }
+        let mut text = serde_json::to_vec(message).unwrap_or_default();
+        text.extend(b"\r\n");
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // A client that is gone misses nothing.
+        let _ = self.sender.send(text.into());
+    }
+
+    fn callback(&self) -> Progress {
+        let lines = self.clone();
+        Arc::new(move |message| lines.send(&message))
+    }
+}
+
+/// Lines and the reply that they become; it ends when the last clone is dropped.
+fn lines() -> (Lines, Outcome) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&waiting);
+    let stream = unfold((receiver, counter), |(mut receiver, counter)| async move {
+        let line = receiver.recv().await?;
+        counter.fetch_sub(1, Ordering::Relaxed);
+        Some((Ok(line), (receiver, counter)))
+    });
+    (
+        Lines { sender, waiting },
+        reply::stream("application/json", stream),
+    )
+}
+
+/// `POST /images/load`.
+pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
+    let quiet = call.query.flag("quiet");
+    let (lines, reply) = lines();
+    let source = reader(call.body);
+    tokio::spawn(async move {
+        if let Err(error) = images.load(source, quiet, lines.callback()).await {
+            lines.send(&Message::error(error.to_string()));
+        }
+    });
+    reply
+}
+
+/// `POST /images/create`: import with `fromSrc`, pull with `fromImage`.
+pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
+    if !call.query.text("fromImage").is_empty() {
+        return missing::registry(call).await;
+    }
+    match call.query.text("fromSrc") {
+        "-" => {}
+        "" => return Err(Failure::bad("either fromImage or fromSrc must be given")),
+        url => {
+            let text =
+                format!("importing from {url}: fetching URLs is not available in this version of dhow");
+            return Err(Failure::new(Kind::NotImplemented, text));
+        }
+    }
+    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
+    let platform = match call.query.text("platform") {
+        "" => None,
+        text => Some(text.parse().map_err(|e| Failure::bad(format!("{e}")))?),
+    };
+    let options = ImportOptions {
+        reference: if tag.is_empty() {
+            repository.to_owned()
+        } else {
+            format!("{repository}:{tag}")
+        },
+        message: call.query.text("message").to_owned(),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+        platform,
+    };
+    let (lines, reply) = lines();
+    let source = reader(call.body);
+    tokio::spawn(async move {
+        if let Err(error) = images.import(source, options, lines.callback()).await {
+            lines.send(&Message::error(error.to_string()));
+        }
+    });
+    reply
+}
+
+/// `GET /images/{name}/get`.
+pub(crate) async fn save(images: Arc<Images>, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    archive(images, vec![name]).await
+}
+
+/// `GET /images/get`.
+pub(crate) async fn save_all(images: Arc<Images>, call: Call) -> Outcome {
+    // Some clients join the names with commas, as Docker's form parser allows nowhere else.
+    let names: Vec<_> = call
+        .query
+        .all("names")
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.is_empty() {
+        return Err(Failure::bad("at least one image must be named"));
+    }
+    archive(images, names).await
+}
+
+/// Answers with an archive, or with an error if it fails before the first byte.
+async fn archive(images: Arc<Images>, names: Vec<String>) -> Outcome {
+    let (writer, mut chunks) = output();
+    let saving = tokio::spawn(async move { images.save(names, writer).await });
+    let Some(first) = chunks.recv().await else {
+        return match saving.await {
+            Ok(Ok(())) => reply::stream("application/x-tar", stream::empty()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(io::Error::other(error).into()),
+        };
+    };
+    let rest = unfold(
+        (Some(first), chunks, Some(saving)),
+        |(first, mut chunks, mut saving)| async move {
+            if let Some(first) = first {
+                return Some((first.map(Bytes::from), (None, chunks, saving)));
+            }
+            if let Some(chunk) = chunks.recv().await {
+                return Some((chunk.map(Bytes::from), (None, chunks, saving)));
+            }
+            // The writer is gone: was the archive finished? If not, the body is cut.
+            let outcome = saving.take()?.await;
+            let error = match outcome {
+                Ok(Ok(())) => return None,
+                Ok(Err(error)) => io::Error::other(error),
+                Err(error) => io::Error::other(error),
+            };
+            Some((Err(error), (None, chunks, None)))
+        },
+    );
+    reply::stream("application/x-tar", rest)
+}

@@ -1,0 +1,456 @@
+//! One control group in all hierarchies at once.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci::runtime::Resources;
+use rustix::fs::OFlags;
+
+use crate::dir::Dir;
+use crate::layout::{Hierarchy, words};
+use crate::{Error, Layout, Mode, OomEvents, Result, Stats, limits, oom, signal, stats};
+
+/// One group, of the same path below every hierarchy.
+///
+/// Dropping the value leaves the group as it is; [`Cgroup::remove`] removes it.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: String,
+    mode: Mode,
+    parts: Vec<Part>,
+}
+
+/// The group in one hierarchy.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) unified: bool,
+    /// The controllers whose files are in this directory.
+    pub(crate) controllers: Vec<String>,
+    pub(crate) dir: Dir,
+    mount: PathBuf,
+    names: Vec<String>,
+}
+
+/// Where the files of one controller are, and of which version they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Seat<'a> {
+    V1(&'a Dir),
+    V2(&'a Dir),
+}
+
+impl Cgroup {
+    /// Makes the group (and the groups above it) in every hierarchy and sets its limits.
+    ///
+    /// `path` with a leading `/` counts from the top of each hierarchy as mounted here, otherwise from this process'
+    /// own group. A group that exists and holds no process is taken over. On an error nothing is left behind.
+    pub fn create(layout: &Layout, path: &str, resources: &Resources) -> Result<Cgroup> {
+        let mut group = Cgroup {
+            path: path.to_owned(),
+            mode: layout.mode(),
+            parts: Vec::new(),
+        };
+        let made = group.make(layout, resources);
+        if let Err(error) = made {
+            // The first error is what the caller wants to know; what cannot be removed now is swept later.
+            let _ = group.remove_parts();
+            return Err(error);
+        }
+        Ok(group)
+    }
+
+    fn make(&mut self, layout: &Layout, resources: &Resources) -> Result<()> {
+        for (hierarchy, unified) in all(layout) {
+            let names = split(&self.path, &hierarchy.own)?;
+            let dir = if unified {
+                let wanted = if self.mode == Mode::V2 {
+                    None
+                } else {
+                    Some(&hierarchy.controllers)
+                };
+                make_v2(hierarchy, &names, wanted)?
+            } else {
+                make_v1(hierarchy, &names)?
+            };
+            // Taken over or not, from here on it is ours to remove.
+            let in_use = dir
+                .read_if_there("cgroup.procs")?
+                .and_then(|text| first_pid(&text));
+            if let Some(pid) = in_use {
+                return Err(Error::NotEmpty {
+                    path: self.path.clone(),
+                    pid,
+                });
+            }
+            self.parts.push(Part::new(hierarchy, unified, names, dir)?);
+        }
+        limits::apply(self, resources)
+    }
+
+    /// Opens a group that exists in at least one hierarchy; [`Error::NotFound`] otherwise.
+    pub fn open(layout: &Layout, path: &str) -> Result<Cgroup> {
+        let mut parts = Vec::new();
+        for (hierarchy, unified) in all(layout) {
+            let names = split(path, &hierarchy.own)?;
+            if let Some(dir) = descend(Dir::top(&hierarchy.mount)?, &names)? {
+                parts.push(Part::new(hierarchy, unified, names, dir)?);
+            }
+        }
+        if parts.is_empty() {
+            return Err(Error::NotFound(path.to_owned()));
+        }
+        Ok(Cgroup {
+            path: path.to_owned(),
+            mode: layout.mode(),
+            parts,
+        })
+    }
+
+    /// Names of the groups directly below `parent`, in any hierarchy; empty if there is no such group.
+    ///
+    /// For a sweep: an engine that lost its records finds here what it made.
+    pub fn list(layout: &Layout, parent: &str) -> Result<Vec<String>> {
+        let mut found = std::collections::BTreeSet::new();
+        for (hierarchy, _) in all(layout) {
+            if let Some(dir) = descend(Dir::top(&hierarchy.mount)?, &split(parent, &hierarchy.own)?)? {
+                found.extend(dir.children()?);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// The path below the hierarchies, as given.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Version 1 files for a child to attach itself: it writes `0` to each as one of its first steps.
+    ///
+    /// They are the `tasks` files, because a single-threaded task that writes `0` there spares the kernel an RCU
+    /// grace period per hierarchy (`cgroup_procs_write_start`). The version 2 tree, also a hybrid machine's, is not
+    /// among them: give [`Cgroup::v2_dir`] to `CLONE_INTO_CGROUP`, which is free. Close-on-exec.
+    pub fn attach_fds(&self) -> Result<Vec<OwnedFd>> {
+        let v1 = self.parts.iter().filter(|part| !part.unified);
+        v1.map(|part| part.dir.open("tasks", OFlags::WRONLY)).collect()
+    }
+
+    /// Directory of the version 2 group, for `CLONE_INTO_CGROUP`; `None` where there is no version 2 tree.
+    pub fn v2_dir(&self) -> Option<BorrowedFd<'_>> {
+        self.unified().map(AsFd::as_fd)
+    }
+
+    /// Moves a process with all its threads into the group.
+    pub fn add(&self, pid: i32) -> Result<()> {
+        self.parts
+            .iter()
+            .try_for_each(|part| part.dir.write("cgroup.procs", &pid.to_string()))
+    }
+
+    /// Sets the limits that are present and leaves the others as they are.
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        limits::apply(self, resources)
+    }
+
+    /// Stops all tasks and returns when the kernel says that all have stopped.
+    pub fn freeze(&self) -> Result<()> {
+        signal::freeze(self)
+    }
+
+    /// Lets the tasks run again.
+    pub fn thaw(&self) -> Result<()> {
+        signal::thaw(self)
+    }
+
+    /// Whether the group is frozen, or about to be.
+    pub fn is_frozen(&self) -> Result<bool> {
+        signal::is_frozen(self)
+    }
+
+    /// Sends SIGKILL to every process of the group and of the groups below it; also to frozen ones.
+    ///
+    /// Does not wait for their end.
+    pub fn kill(&self) -> Result<()> {
+        signal::kill(self)
+    }
+
+    /// The processes of the group and of the groups below it, as seen from this pid namespace.
+    pub fn procs(&self) -> Result<Vec<i32>> {
+        let mut found = Vec::new();
+        if let Some(part) = self.counting_part() {
+            collect_procs(&part.dir, &mut found)?;
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Measures the group.
+    pub fn stats(&self) -> Result<Stats> {
+        stats::measure(self)
+    }
+
+    /// A descriptor that becomes readable when the group runs out of memory.
+    pub fn oom_events(&self) -> Result<OomEvents> {
+        oom::watch(self)
+    }
+
+    /// Removes the group and the groups below it. Groups that are gone already are no error.
+    ///
+    /// Waits some seconds for dying processes; kills nothing.
+    pub fn remove(&self) -> Result<()> {
+        self.remove_parts()
+    }
+
+    fn remove_parts(&self) -> Result<()> {
+        let mut first = Ok(());
+        // Every hierarchy is tried, whatever happens in one.
+        for part in &self.parts {
+            let Some((last, above)) = part.names.split_last() else {
+                continue;
+            };
+            let removed = Dir::top(&part.mount).and_then(|top| match descend(top, above)? {
+                Some(parent) => signal::remove_tree(&parent, last),
+                None => Ok(()),
+            });
+            first = first.and(removed);
+        }
+        first
+    }
+
+    /// The files of a controller, by its version 1 name.
+    pub(crate) fn seat(&self, controller: &str) -> Option<Seat<'_>> {
+        let v2_name = match controller {
+            "blkio" => "io",
+            "cpuacct" => "cpu",
+            same => same,
+        };
+        self.parts.iter().find_map(|part| {
+            let name = if part.unified { v2_name } else { controller };
+            let core = part.unified && self.mode == Mode::V2 && matches!(name, "freezer" | "devices");
+            (core || part.controllers.iter().any(|c| c == name)).then_some(if part.unified {
+                Seat::V2(&part.dir)
+            } else {
+                Seat::V1(&part.dir)
+            })
+        })
+    }
+
+    /// The directory in the version 2 tree.
+    pub(crate) fn unified(&self) -> Option<&Dir> {
+        self.parts.iter().find(|part| part.unified).map(|part| &part.dir)
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The hierarchy by which processes are counted: one that a container can hardly leave.
+    fn counting_part(&self) -> Option<&Part> {
+        let of = |name: &str| {
+            self.parts
+                .iter()
+                .find(|p| !p.unified && p.controllers.iter().any(|c| c == name))
+        };
+        of("devices")
+            .or_else(|| of("pids"))
+            .or_else(|| of("freezer"))
+            .or(self.parts.first())
+    }
+
+    /// A group on directories that a test has made.
+    #[cfg(test)]
+    pub(crate) fn for_test(mode: Mode, parts: Vec<(bool, &[&str], PathBuf)>) -> Cgroup {
+        let parts = parts
+            .into_iter()
+            .map(|(unified, controllers, path)| Part {
+                unified,
+                controllers: controllers.iter().map(|c| c.to_string()).collect(),
+                dir: Dir::top(&path).expect("directory"),
+                mount: path.clone(),
+                names: Vec::new(),
+            })
+            .collect();
+        Cgroup {
+            path: "/test".to_owned(),
+            mode,
+            parts,
+        }
+    }
+}
+
+impl Part {
+    fn new(hierarchy: &Hierarchy, unified: bool, names: Vec<String>, dir: Dir) -> Result<Part> {
+        let controllers = match unified {
+            true => words(&dir.read_if_there("cgroup.controllers")?.unwrap_or_default()),
+            false => hierarchy.controllers.clone(),
+        };
+        Ok(Part {
+            unified,
+            controllers,
+            dir,
+            mount: hierarchy.mount.clone(),
+            names,
+        })
+    }
+}
+
+fn all(layout: &Layout) -> impl Iterator<Item = (&Hierarchy, bool)> {
+    layout
+        .v1
+        .iter()
+        .map(|h| (h, false))
+        .chain(layout.unified.iter().map(|h| (h, true)))
+}
+
+/// The names on the way from the top of a hierarchy to the group.
+fn split(path: &str, own: &str) -> Result<Vec<String>> {
+    if path.contains(':') && !path.contains('/') {
+        return Err(Error::NoSystemdDriver(path.to_owned()));
+    }
+    let parts = |text: &str| {
+        text.split('/')
+            .filter(|n| !n.is_empty() && *n != ".")
+            .map(str::to_owned)
+            .collect()
+    };
+    let below: Vec<String> = parts(path);
+    if below.is_empty()
+        || below
+            .iter()
+            .any(|n| n == ".." || n.contains(['\n', '\0']) || n.len() > 255)
+    {
+        return Err(Error::InvalidPath(path.to_owned()));
+    }
+    if path.starts_with('/') {
+        return Ok(below);
+    }
+    let mut names: Vec<String> = parts(own);
+    names.extend(below);
+    Ok(names)
+}
+
+fn descend(top: Dir, names: &[String]) -> Result<Option<Dir>> {
+    let mut dir = top;
+    for name in names {
+        match dir.child(name)? {
+            Some(child) => dir = child,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(dir))
+}
+
+fn make_v1(hierarchy: &Hierarchy, names: &[String]) -> Result<Dir> {
+    let cpuset = hierarchy.controllers.iter().any(|c| c == "cpuset");
+    let mut dir = Dir::top(&hierarchy.mount)?;
+    for name in names {
+        let (child, _) = dir.make_child(name)?;
+        if cpuset {
+            // A new cpuset is empty and takes no task until it has processors and memory nodes.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if child.read(file)?.is_empty() {
+                    child.write(file, &dir.read(file)?)?;
+                }
+            }
+        }
+        dir = child;
+    }
+    Ok(dir)
+}
+
+/// `only`: the controllers to pass down; `None`: all that there are.
+fn make_v2(hierarchy: &Hierarchy, names: &[String], only: Option<&Vec<String>>) -> Result<Dir> {
+    let mut dir = Dir::top(&hierarchy.mount)?;
+    for (depth, name) in names.iter().enumerate() {
+        if let Some(offered) = dir.read_if_there("cgroup.controllers")? {
+            let enabled = words(&dir.read("cgroup.subtree_control")?);
+            for controller in words(&offered) {
+                if enabled.contains(&controller) || only.is_some_and(|only| !only.contains(&controller)) {
+                    continue;
+                }
+                pass_down(&dir, &controller, depth == 0)?;
+            }
+        }
+        dir = dir.make_child(name)?.0;
+    }
+    Ok(dir)
+}
+
+/// Makes a controller available to the children of `dir`.
+fn pass_down(dir: &Dir, controller: &str, top: bool) -> Result<()> {
+    let value = format!("+{controller}");
+    let refused = match dir.write("cgroup.subtree_control", &value) {
+        Ok(()) => return Ok(()),
+        Err(Error::Write { source, path, value }) => (source, path, value),
+        Err(other) => return Err(other),
+    };
+    // At the top of a container's own cgroup namespace its processes stand in the way ("no internal processes"):
+    // an engine inside a container moves them one step down, as Docker's own dind script does.
+    if refused.0.kind() == std::io::ErrorKind::ResourceBusy && top && dir.has("cgroup.type") {
+        let (init, _) = dir.make_child("init")?;
+        for pid in dir.read("cgroup.procs")?.lines() {
+            // A process that has just ended is no obstacle.
+            let _ = init.write("cgroup.procs", pid);
+        }
+        return dir.write("cgroup.subtree_control", &value);
+    }
+    // A controller that cannot be delegated (cpu with real-time tasks about, a threaded parent) is only missed by
+    // those who set its limits, and they get `NoController`.
+    match refused.0.raw_os_error() {
+        Some(22) | Some(16) | Some(95) | Some(2) => Ok(()),
+        _ => Err(Error::Write {
+            path: refused.1,
+            value: refused.2,
+            source: refused.0,
+        }),
+    }
+}
+
+fn first_pid(text: &str) -> Option<i32> {
+    text.lines().next().and_then(|line| line.parse().ok())
+}
+
+/// Processes of `dir` and below; a group that is gone holds none.
+pub(crate) fn collect_procs(dir: &Dir, found: &mut Vec<i32>) -> Result<()> {
+    let text = dir.read_if_there("cgroup.procs")?.unwrap_or_default();
+    // A process outside of this pid namespace is shown as 0.
+    found.extend(
+        text.lines()
+            .filter_map(|line| line.parse::<i32>().ok())
+            .filter(|pid| *pid > 0),
+    );
+    for name in dir.children()? {
+        if let Some(child) = dir.child(&name)? {
+            collect_procs(&child, found)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_start_at_the_own_group() {
+        assert_eq!(split("a/b", "/own").expect("path"), ["own", "a", "b"]);
+        assert_eq!(split("/a//b/.", "/own").expect("path"), ["a", "b"]);
+    }
+
+    #[test]
+    fn paths_that_leave_the_hierarchy_are_refused() {
+        for path in ["/a/../../b", "", "/", "..", "/a\nb"] {
+            assert!(matches!(split(path, "/"), Err(Error::InvalidPath(_))), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_systemd_form_is_refused_by_name() {
+        let error = split("system.slice:docker:abc", "/").expect_err("not offered");
+        assert!(
+            error
+                .to_string()
+                .contains("systemd cgroup driver is not available"),
+            "{error}"
+        );
+    }
+}

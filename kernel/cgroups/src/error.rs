@@ -1,0 +1,123 @@
+//! What can go wrong with a control group.
+
+use std::io;
+use std::path::PathBuf;
+
+use fault::{Fault, Kind};
+
+/// A failure of this crate, saying what was tried on which path.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of a hierarchy, or of `/proc`, could not be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel refused a value.
+    #[error("write {value:?} to {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What was written.
+        value: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A directory could not be made.
+    #[error("mkdir {}: {source}", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A directory could not be removed, although it holds no process any more.
+    #[error("rmdir {}: {source}", path.display())]
+    Remove {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file of the kernel has a form that this crate does not know.
+    #[error("{}: cannot understand {text:?}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line or word in question.
+        text: String,
+    },
+    /// The path of a cgroup would leave its hierarchy or is empty.
+    #[error("invalid cgroup path {0:?}")]
+    InvalidPath(String),
+    /// A limit that can never be right.
+    #[error("invalid {what}: {why}")]
+    InvalidLimit {
+        /// Name of the limit as in the runtime-spec.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A limit was asked for whose controller this machine does not have.
+    #[error("{what}: the {controller} cgroup controller is not available")]
+    NoController {
+        /// Name of the limit as in the runtime-spec.
+        what: &'static str,
+        /// The controller that would be needed.
+        controller: &'static str,
+    },
+    /// The group holds processes where it must not.
+    #[error("cgroup {path} is not empty: process {pid}")]
+    NotEmpty {
+        /// Path below the hierarchies.
+        path: String,
+        /// One of the processes.
+        pid: i32,
+    },
+    /// The group is not there.
+    #[error("no such cgroup: {0}")]
+    NotFound(String),
+    /// No cgroup file system is mounted.
+    #[error("no cgroup file system is mounted")]
+    NoHierarchy,
+    /// The form `slice:prefix:name` was given.
+    #[error("the systemd cgroup driver is not available yet: {0:?} must be a path such as /parent/name")]
+    NoSystemdDriver(String),
+    /// A process could not be killed.
+    #[error("kill process {pid}: {source}")]
+    Kill {
+        /// The process.
+        pid: i32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The tasks did not reach the wished state in time.
+    #[error("cgroup {path} did not become {state} within {seconds} s")]
+    Timeout {
+        /// Path below the hierarchies.
+        path: String,
+        /// What was waited for.
+        state: &'static str,
+        /// How long.
+        seconds: u64,
+    },
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Error::InvalidPath(_) | Error::InvalidLimit { .. } => Kind::InvalidParameter,
+            Error::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                Kind::InvalidParameter
+            }
+            Error::NotEmpty { .. } => Kind::Conflict,
+            Error::NotFound(_) => Kind::NotFound,
+            Error::NoSystemdDriver(_) => Kind::NotImplemented,
+            Error::NoController { .. } => Kind::InvalidParameter,
+            _ => Kind::System,
+        }
+    }
+}

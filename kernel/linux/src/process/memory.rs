@@ -1,0 +1,48 @@
+//! The memory of the calling process.
+
+use super::thread_count;
+
+/// How much of the stack below the caller is looked at; the kernel keeps a larger gap free below every stack
+/// (`stack_guard_gap`, 1 MiB), so that nothing else can be mapped there.
+const STACK: usize = 512 << 10;
+const PAGE: usize = 4096;
+
+/// Gives memory back to the kernel that a burst of work has used: the heap's free pages, malloc_trim(3), and, in a
+/// process of one thread, the pages of the stack below the caller. Worth calling before a wait of hours.
+pub fn release_free_memory() {
+    // SAFETY: only touches the allocator's own state, which it locks itself.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    if thread_count().is_ok_and(|threads| threads == 1) {
+        release_stack();
+    }
+}
+
+#[inline(never)]
+fn release_stack() {
+    let here = 0_u8;
+    // Two pages stay: for this frame, and for that of the call below.
+    let end = (std::ptr::from_ref(&here).addr() & !(PAGE - 1)) - 2 * PAGE;
+    // SAFETY: the range lies below every frame of the only thread, so nothing in it is alive; nothing but the stack can be
+    // mapped there (see `STACK`). An unmapped part gives ENOMEM after the mapped part has been dealt with.
+    unsafe {
+        libc::madvise(
+            std::ptr::without_provenance_mut(end - STACK),
+            STACK,
+            libc::MADV_DONTNEED,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_alive_survives() {
+        let heap = vec![7_u8; 1 << 16];
+        let stack = [9_u8; 4096];
+        super::release_stack();
+        super::release_free_memory();
+        assert!(heap.iter().all(|byte| *byte == 7) && stack.iter().all(|byte| *byte == 9));
+    }
+}

@@ -1,0 +1,124 @@
+//! A container's record as an OCI runtime spec: what Docker's daemon would hand to runc.
+//!
+//! Pure: everything that must be looked up (paths, namespaces of other containers, the host's devices) comes in
+//! as [`Inputs`]; who the user is inside the image is found out later, by the monitor.
+
+mod devices;
+mod mounts;
+mod namespaces;
+mod process;
+mod resources;
+mod security;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
+
+use oci::runtime::{Linux, Root, Spec, VERSION};
+
+use crate::Error;
+use crate::record::Record;
+use crate::settings::Settings;
+
+pub(crate) use devices::{Device, all_of_host, mapped};
+pub(crate) use mounts::{Generated, Resolved, user_mounts};
+pub(crate) use namespaces::Joined;
+pub(crate) use process::{
+    capabilities, environment, frame as process_frame, seccomp_for, set as set_variable,
+};
+pub(crate) use resources::{limits, validate};
+pub(crate) use security::SecurityOptions;
+
+/// What a spec depends on beside the record.
+#[derive(Debug)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) settings: &'a Settings,
+    /// The user's mounts with paths on the host.
+    pub(crate) mounts: &'a [Resolved],
+    /// Files that the engine writes for the container.
+    pub(crate) generated: &'a Generated,
+    pub(crate) joined: &'a Joined,
+    /// The devices that the container gets beyond the default ones.
+    pub(crate) devices: &'a [Device],
+    /// Whether AppArmor is on.
+    pub(crate) apparmor: bool,
+}
+
+/// Builds the spec.
+///
+/// # Errors
+/// [`Error::Invalid`] names the option that makes no sense.
+pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Spec, Error> {
+    let record = inputs.record;
+    let host = &record.host_config;
+    let options = SecurityOptions::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    let hidden = !host.privileged && !options.systempaths_unconfined;
+    let paths = |given: &Option<Vec<String>>, usual: &[&str]| match given {
+        Some(paths) => paths.clone(),
+        None if hidden => usual.iter().map(|path| (*path).to_owned()).collect(),
+        None => Vec::new(),
+    };
+    let mut sysctl: BTreeMap<String, String> = host.sysctls.clone().unwrap_or_default();
+    default_sysctls(record, &mut sysctl);
+    let linux = Linux {
+        sysctl,
+        resources: Some(resources::build(inputs)?),
+        cgroups_path: cgroup_path(record, inputs.settings),
+        namespaces: namespaces::build(inputs),
+        devices: inputs.devices.iter().map(Device::node).collect(),
+        seccomp: security::seccomp(inputs, &options)?,
+        rootfs_propagation: mounts::root_propagation(inputs.mounts),
+        masked_paths: paths(&host.masked_paths, security::MASKED),
+        readonly_paths: paths(&host.readonly_paths, security::READONLY),
+        ..Linux::default()
+    };
+    Ok(Spec {
+        oci_version: VERSION.into(),
+        process: Some(process::build(inputs)?),
+        root: Some(Root {
+            path: String::new(),
+            readonly: host.readonly_rootfs,
+        }),
+        hostname: if host.uts_mode == "host" {
+            String::new()
+        } else {
+            record.hostname().to_owned()
+        },
+        domainname: if host.uts_mode == "host" {
+            String::new()
+        } else {
+            record.config.domainname.clone()
+        },
+        mounts: mounts::build(inputs),
+        hooks: None,
+        annotations: host.annotations.clone().unwrap_or_default(),
+        linux: Some(linux),
+    })
+}
+
+/// The cgroup of a container, as a path below every hierarchy.
+pub(crate) fn cgroup_path(record: &Record, settings: &Settings) -> String {
+    let parent = match record.host_config.cgroup_parent.as_str() {
+        "" => settings.cgroup_parent.as_str(),
+        own => own,
+    };
+    format!("/{}/{}", parent.trim_matches('/'), record.id)
+}
+
+/// Docker lets every container with a network namespace of its own open low ports and ping without privilege.
+fn default_sysctls(record: &Record, sysctl: &mut BTreeMap<String, String>) {
+    let host = &record.host_config;
+    if matches!(host.network_mode.as_str(), "host") || host.network_mode.starts_with("container:") {
+        return;
+    }
+    if !host.userns_mode.is_empty() && host.userns_mode != "host" {
+        return;
+    }
+    sysctl
+        .entry("net.ipv4.ip_unprivileged_port_start".into())
+        .or_insert_with(|| "0".into());
+    sysctl
+        .entry("net.ipv4.ping_group_range".into())
+        .or_insert_with(|| "0 2147483647".into());
+}

@@ -1,0 +1,207 @@
+//! The mounts of a container: the kernel's file systems, the engine's files, the user's volumes.
+
+use std::path::PathBuf;
+
+use oci::runtime::Mount;
+use volumes::Source;
+
+use super::Inputs;
+use crate::record::MountSpec;
+
+/// A user's mount, with the path of its files on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) spec: MountSpec,
+    /// Where the files of a bind or a volume are; `None` for a tmpfs.
+    pub(crate) source: Option<Source>,
+}
+
+/// Files that the engine writes and mounts over those of the image; absent when the network is another's and
+/// its files are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Generated {
+    pub(crate) hosts: Option<PathBuf>,
+    pub(crate) hostname: Option<PathBuf>,
+    pub(crate) resolv_conf: Option<PathBuf>,
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.into(),
+        kind: kind.into(),
+        source: source.into(),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    }
+}
+
+/// All mounts, in the order in which they are made.
+pub(super) fn build(inputs: &Inputs<'_>) -> Vec<Mount> {
+    let user = user_mounts(inputs.mounts);
+    let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
+    let mut mounts: Vec<Mount> = system_mounts(inputs)
+        .into_iter()
+        .filter(|mount| !taken(&mount.destination))
+        .collect();
+    mounts.extend(
+        generated(inputs)
+            .into_iter()
+            .filter(|mount| !taken(&mount.destination)),
+    );
+    mounts.extend(user);
+    mounts
+}
+
+fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
+    let host = &inputs.record.host_config;
+    let open = host.privileged;
+    let sys = if open {
+        &["nosuid", "noexec", "nodev"][..]
+    } else {
+        &["nosuid", "noexec", "nodev", "ro"]
+    };
+    let writable_cgroups = host.security_opt.iter().flatten().any(|option| {
+        matches!(option.split_once('='), Some(("writable-cgroups", value)) if value != "false" && value != "0")
+    });
+    let mut groups = vec!["nosuid", "noexec", "nodev", "relatime"];
+    if !open && !writable_cgroups {
+        groups.push("ro");
+    }
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
+        ),
+        mount("/sys", "sysfs", "sysfs", sys),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &groups),
+    ];
+    // A mqueue mount shows the queues of the IPC namespace it is made in: the host's too, which need not have it mounted.
+    mounts.push(mount(
+        "/dev/mqueue",
+        "mqueue",
+        "mqueue",
+        &["nosuid", "noexec", "nodev"],
+    ));
+    if host.ipc_mode == "host" {
+        mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]));
+    } else if host.ipc_mode != "none" {
+        let size = format!("size={}", host.shm_size);
+        mounts.push(mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", &size],
+        ));
+    }
+    mounts
+}
+
+fn generated(inputs: &Inputs<'_>) -> Vec<Mount> {
+    let files = [
+        ("/etc/resolv.conf", &inputs.generated.resolv_conf),
+        ("/etc/hostname", &inputs.generated.hostname),
+        ("/etc/hosts", &inputs.generated.hosts),
+    ];
+    let access = if inputs.record.host_config.readonly_rootfs {
+        "ro"
+    } else {
+        "rw"
+    };
+    let present = files
+        .iter()
+        .filter_map(|(destination, path)| Some((destination, path.as_ref()?)));
+    present
+        .map(|(destination, path)| {
+            mount(
+                destination,
+                "bind",
+                &path.to_string_lossy(),
+                &["rbind", "rprivate", access],
+            )
+        })
+        .collect()
+}
+
+/// The user's mounts alone, those nearer to the root first.
+pub(crate) fn user_mounts(resolved: &[Resolved]) -> Vec<Mount> {
+    let mut sorted: Vec<&Resolved> = resolved.iter().collect();
+    sorted.sort_by_key(|mount| {
+        mount
+            .spec
+            .destination
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
+    sorted.into_iter().map(user_mount).collect()
+}
+
+fn user_mount(resolved: &Resolved) -> Mount {
+    let spec = &resolved.spec;
+    let access = if spec.read_only { "ro" } else { "rw" };
+    match &resolved.source {
+        None => {
+            let mut options = vec!["nosuid", "nodev", "noexec"];
+            options.extend(spec.options.iter().map(String::as_str));
+            options.push(access);
+            mount(&spec.destination, "tmpfs", "tmpfs", &options)
+        }
+        Some(Source::FileSystem {
+            kind,
+            device,
+            options,
+        }) => {
+            let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+            if spec.read_only {
+                options.push("ro");
+            }
+            mount(&spec.destination, kind, device, &options)
+        }
+        Some(Source::Bind { path, options }) => {
+            let recursive = if spec.non_recursive { "bind" } else { "rbind" };
+            let propagation = if spec.propagation.is_empty() {
+                "rprivate"
+            } else {
+                &spec.propagation
+            };
+            // Read-only means all of it, with what is mounted below, where the kernel can (5.12).
+            let shallow = spec.non_recursive || spec.read_only_non_recursive;
+            let access = if spec.read_only && !shallow { "rro" } else { access };
+            let mut all = vec![recursive, propagation, access];
+            all.extend(options.iter().map(String::as_str));
+            mount(&spec.destination, "bind", &path.to_string_lossy(), &all)
+        }
+    }
+}
+
+/// The propagation of the root mount: mounts can be passed on only through a root that passes them on.
+pub(super) fn root_propagation(mounts: &[Resolved]) -> String {
+    let any = |name: &str| {
+        mounts
+            .iter()
+            .any(|mount| mount.spec.propagation.trim_start_matches('r') == name)
+    };
+    if any("shared") {
+        "shared".into()
+    } else if any("slave") {
+        "slave".into()
+    } else {
+        String::new()
+    }
+}

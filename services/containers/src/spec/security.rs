@@ -1,0 +1,132 @@
+//! `--security-opt`, and which paths and calls are closed to a container.
+
+use oci::runtime::Seccomp;
+use security::seccomp::{Context, Profile, default_profile};
+
+use super::Inputs;
+use crate::Error;
+use crate::record::Record;
+use crate::settings::Settings;
+
+pub(super) use security::paths::{MASKED, READONLY};
+
+/// The parsed options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SecurityOptions {
+    pub(crate) no_new_privileges: Option<bool>,
+    /// `unconfined`, `builtin`, or the text of a profile.
+    pub(crate) seccomp: Option<String>,
+    pub(crate) apparmor: Option<String>,
+    /// SELinux: `user:…`, `role:…`, `type:…`, `level:…`, `disable`.
+    pub(crate) labels: Vec<String>,
+    pub(crate) systempaths_unconfined: bool,
+    pub(crate) writable_cgroups: bool,
+}
+
+impl SecurityOptions {
+    /// Reads the list as docker's daemon does; `key:value` is the older way to write `key=value`.
+    ///
+    /// # Errors
+    /// docker's sentence for an option that is not known.
+    pub(crate) fn parse(options: &[String]) -> Result<Self, Error> {
+        let mut parsed = Self::default();
+        for option in options {
+            let invalid = || Error::Invalid(format!("invalid --security-opt: \"{option}\""));
+            match option.as_str() {
+                "no-new-privileges" => {
+                    parsed.no_new_privileges = Some(true);
+                    continue;
+                }
+                "disable" => {
+                    parsed.labels.push("disable".into());
+                    continue;
+                }
+                _ => {}
+            }
+            let (key, value) = option
+                .split_once('=')
+                .or_else(|| option.split_once(':'))
+                .ok_or_else(invalid)?;
+            match key {
+                "no-new-privileges" => {
+                    let value = parse_bool(value).ok_or_else(invalid)?;
+                    parsed.no_new_privileges = Some(value);
+                }
+                "seccomp" => parsed.seccomp = Some(value.to_owned()),
+                "apparmor" => parsed.apparmor = Some(value.to_owned()),
+                "label" => parsed.labels.push(value.to_owned()),
+                "systempaths" if value == "unconfined" => parsed.systempaths_unconfined = true,
+                "writable-cgroups" => parsed.writable_cgroups = parse_bool(value).ok_or_else(invalid)?,
+                _ => return Err(invalid()),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// The AppArmor profile to run under; empty for none.
+    pub(crate) fn apparmor_profile(&self, enabled: bool, privileged: bool) -> String {
+        match &self.apparmor {
+            _ if !enabled => String::new(),
+            Some(profile) => profile.clone(),
+            None if privileged => "unconfined".into(),
+            None if security::apparmor::is_loaded(security::apparmor::DEFAULT_PROFILE) => {
+                security::apparmor::DEFAULT_PROFILE.into()
+            }
+            // It could not be loaded, which was said at the daemon's start; a container without it is better than none.
+            None => String::new(),
+        }
+    }
+
+    /// The SELinux label of the process; empty where SELinux is off.
+    pub(super) fn selinux_label(&self) -> String {
+        if !security::selinux::is_enabled() || self.labels.iter().any(|label| label == "disable") {
+            return String::new();
+        }
+        let part = |name: &str, usual: &str| {
+            self.labels
+                .iter()
+                .find_map(|label| label.strip_prefix(name))
+                .unwrap_or(usual)
+                .to_owned()
+        };
+        let parts = [
+            part("user:", "system_u"),
+            part("role:", "system_r"),
+            part("type:", "container_t"),
+        ];
+        format!("{}:{}", parts.join(":"), part("level:", "s0"))
+    }
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn seccomp(inputs: &Inputs<'_>, options: &SecurityOptions) -> Result<Option<Seccomp>, Error> {
+    profile(inputs.record, inputs.settings, options)
+}
+
+/// The filter: the container's own, else the daemon's, else the built-in one; none for a privileged container.
+pub(super) fn profile(
+    record: &Record,
+    settings: &Settings,
+    options: &SecurityOptions,
+) -> Result<Option<Seccomp>, Error> {
+    let chosen = options.seccomp.as_deref();
+    if chosen.is_none() && record.host_config.privileged {
+        return Ok(None);
+    }
+    let context = Context::native(super::capabilities(record)?);
+    match chosen.or(settings.seccomp_profile.as_deref()) {
+        Some("unconfined") => Ok(None),
+        None | Some("builtin") => Ok(Some(default_profile(&context))),
+        Some(text) => {
+            let profile = Profile::parse(text.as_bytes()).map_err(Error::part)?;
+            Ok(profile.resolve(&context))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong with images; the texts are Docker's where clients show or parse them.
+
+use std::io;
+use std::path::PathBuf;
+
+use fault::{Fault, Kind};
+use oci::digest::Digest;
+
+/// Why an operation on an image failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// No image has this name or id; the name is shown in familiar form with its tag.
+    #[error("No such image: {0}")]
+    NotFound(String),
+    /// The text is not a reference.
+    #[error(transparent)]
+    Reference(#[from] oci::reference::ReferenceError),
+    /// A name that must not be given to an image.
+    #[error("{0}")]
+    Name(&'static str),
+    /// A name cannot be taken away.
+    #[error(
+        "conflict: unable to remove repository reference \"{name}\" (must force) - {user} is using its referenced image {image}"
+    )]
+    NameInUse {
+        /// The name as it was given.
+        name: String,
+        /// The label of the hold, such as `container 0123456789ab`.
+        user: String,
+        /// The image's short id.
+        image: String,
+    },
+    /// An image cannot be deleted.
+    #[error("conflict: unable to delete {image} ({}) - {reason}", if *hard { "cannot be forced" } else { "must be forced" })]
+    InUse {
+        /// The image's short id.
+        image: String,
+        /// Whether force would not help.
+        hard: bool,
+        /// Why not.
+        reason: String,
+        /// Whether somebody uses it (and not only names or children stand against it).
+        used: bool,
+    },
+    /// A filter is unknown or has a value that makes no sense.
+    #[error("{0}")]
+    Filter(String),
+    /// A layer that an image or a container needs is not here.
+    #[error("layer {chain} does not exist")]
+    NoLayer {
+        /// Its chain id.
+        chain: Digest,
+    },
+    /// No container has such a layer.
+    #[error("container {0} has no layer")]
+    NoContainer(String),
+    /// More layers than can be mounted.
+    #[error("max depth exceeded")]
+    TooDeep,
+    /// An archive is not one of images.
+    #[error("invalid archive: {0}")]
+    Archive(String),
+    /// An archive cannot be read.
+    #[error(transparent)]
+    Read(#[from] archive::ReadError),
+    /// A document of an archive is not what it should be.
+    #[error("invalid archive: {path}: {source}")]
+    Document {
+        /// Its path in the archive.
+        path: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A layer cannot be unpacked.
+    #[error("unpack layer: {0}")]
+    Unpack(#[from] archive::UnpackError),
+    /// The bytes of a layer cannot be given back.
+    #[error("rebuild layer {chain}: {source}")]
+    Rebuild {
+        /// Its chain id.
+        chain: Digest,
+        /// Why.
+        source: archive::SplitError,
+    },
+    /// The content of a layer is not what the image's configuration says.
+    #[error("invalid diffID for layer {index}: expected \"{expected}\", got \"{found}\"")]
+    DiffId {
+        /// Which layer, counted from 0.
+        index: usize,
+        /// As the configuration says.
+        expected: Digest,
+        /// As it is.
+        found: Digest,
+    },
+    /// An image's platform is not that of this machine.
+    #[error("cannot load {0} image on linux")]
+    Platform(String),
+    /// An instruction of a Dockerfile cannot be used or makes no sense.
+    #[error(transparent)]
+    Change(#[from] crate::changes::ChangeError),
+    /// The storage driver failed.
+    #[error(transparent)]
+    Storage(#[from] storage_drivers::StorageError),
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] durable::StoreError),
+    /// A stream (the client's, or one between two threads) failed.
+    #[error("{step}: {source}")]
+    Stream {
+        /// What was done.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A file of the service failed.
+    #[error("{step} {path}: {source}")]
+    File {
+        /// What was tried.
+        step: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The daemon is ending.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+}
+
+impl Fault for ImageError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound(_) | Self::NoLayer { .. } | Self::NoContainer(_) => Kind::NotFound,
+            Self::Reference(_)
+            | Self::Name(_)
+            | Self::Filter(_)
+            | Self::TooDeep
+            | Self::Archive(_)
+            | Self::Document { .. }
+            | Self::DiffId { .. }
+            | Self::Platform(_)
+            | Self::Change(_) => Kind::InvalidParameter,
+            Self::NameInUse { .. } | Self::InUse { .. } => Kind::Conflict,
+            Self::Read(error) => error.kind(),
+            Self::Unpack(error) => error.kind(),
+            Self::Rebuild { source, .. } => source.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Stream { .. } | Self::File { .. } => Kind::System,
+            Self::ShuttingDown => Kind::Unavailable,
+        }
+    }
+}
+
+/// For `map_err`: a stream failed at `step`.
+pub(crate) fn stream(step: &'static str) -> impl Fn(io::Error) -> ImageError {
+    move |source| ImageError::Stream { step, source }
+}
+
+/// For `map_err`: a file operation failed.
+pub(crate) fn file(step: &'static str, path: &std::path::Path) -> impl Fn(io::Error) -> ImageError {
+    let path = path.to_path_buf();
+    move |source| ImageError::File {
+        step,
+        path: path.clone(),
+        source,
+    }
+}

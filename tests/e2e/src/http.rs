@@ -1,0 +1,128 @@
+//! Plain HTTP over the daemon's socket, for tests of the wire itself.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::Daemon;
+
+/// A reply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its headers; names in small letters.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The text of an error.
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A connection to the daemon; reads fail after ten seconds.
+///
+/// # Panics
+/// When it cannot be reached.
+pub fn connect(daemon: &Daemon) -> UnixStream {
+    let stream = UnixStream::connect(daemon.socket()).expect("connect");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("timeout");
+    stream
+}
+
+/// Sends a request and reads the whole reply.
+///
+/// # Panics
+/// When the daemon does not answer in HTTP.
+pub fn request(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    let mut stream = connect(daemon);
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: dhow\r\nConnection: close\r\n");
+    let body = body.map(Value::to_string);
+    if let Some(body) = &body {
+        head += &format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+    }
+    stream
+        .write_all((head + "\r\n" + &body.unwrap_or_default()).as_bytes())
+        .expect("send");
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("receive");
+    parse(&all)
+}
+
+/// `GET`, which must succeed.
+///
+/// # Panics
+/// When it does not.
+pub fn get(daemon: &Daemon, path: &str) -> Value {
+    let reply = request(daemon, "GET", path, None);
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    reply.json()
+}
+
+/// Takes a reply apart.
+///
+/// # Panics
+/// When it is no HTTP.
+pub fn parse(all: &[u8]) -> Reply {
+    let end = all
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .expect("the end of the head");
+    let head = String::from_utf8_lossy(&all[..end]).into_owned();
+    let mut lines = head.lines();
+    let status = lines
+        .next()
+        .and_then(|l| l.split(' ').nth(1)?.parse().ok())
+        .expect("a status");
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|l| l.split_once(": "))
+        .map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned()))
+        .collect();
+    let rest = &all[end + 4..];
+    let chunked = headers.get("transfer-encoding").is_some_and(|v| v == "chunked");
+    let body = if chunked { join_chunks(rest) } else { rest.to_vec() };
+    Reply {
+        status,
+        headers,
+        body,
+    }
+}
+
+fn join_chunks(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(line) = rest.windows(2).position(|w| w == b"\r\n") {
+        let size = String::from_utf8_lossy(&rest[..line]).into_owned();
+        let size = usize::from_str_radix(&size, 16).expect("the size of a chunk");
+        if size == 0 {
+            break;
+        }
+        body.extend(&rest[line + 2..][..size]);
+        rest = &rest[line + 2 + size + 2..];
+    }
+    body
+}

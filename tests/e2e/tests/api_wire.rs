@@ -1,0 +1,268 @@
+//! What goes over the wire: versions, headers, errors, and connections that become raw streams.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use e2e::{Daemon, daemon, http, until};
+use serde_json::{Value, json};
+
+fn create(daemon: &Daemon, body: &Value) -> String {
+    let reply = http::request(daemon, "POST", "/containers/create", Some(body));
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    reply.json()["Id"].as_str().expect("an id").to_owned()
+}
+
+fn post(daemon: &Daemon, path: &str, status: u16) {
+    let reply = http::request(daemon, "POST", path, None);
+    assert_eq!(reply.status, status, "{path}: {}", reply.text());
+}
+
+/// Sends a request and reads the head of the reply; what follows stays in the socket.
+fn open(daemon: &Daemon, head: &str) -> (UnixStream, String) {
+    let mut stream = http::connect(daemon);
+    stream.write_all(head.as_bytes()).expect("send");
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the head of the reply");
+        read.push(byte[0]);
+    }
+    (stream, String::from_utf8_lossy(&read).into_owned())
+}
+
+fn rest(mut stream: UnixStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("the stream");
+    all
+}
+
+/// One frame of a multiplexed stream.
+fn frame(stream: u8, data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len()).expect("a short frame").to_be_bytes();
+    [&[stream, 0, 0, 0], &length[..], data].concat()
+}
+
+#[test]
+fn every_reply_says_what_the_daemon_is_and_versions_outside_the_window_are_refused() {
+    let Some(daemon) = daemon() else { return };
+    for path in ["/_ping", "/v1.24/_ping", "/nosuch", "/v1.99/info"] {
+        let reply = http::request(&daemon, "GET", path, None);
+        assert_eq!(reply.headers["api-version"], "1.56", "{path}");
+        assert_eq!(reply.headers["ostype"], "linux", "{path}");
+        assert_eq!(reply.headers["docker-experimental"], "false", "{path}");
+    }
+    let ping = http::request(&daemon, "HEAD", "/_ping", None);
+    assert_eq!(
+        (ping.status, ping.body.len(), ping.headers["swarm"].as_str()),
+        (200, 0, "inactive")
+    );
+    assert_eq!(http::request(&daemon, "GET", "/_ping", None).text(), "OK");
+    let refused = |path: &str| {
+        let reply = http::request(&daemon, "GET", path, None);
+        (reply.status, reply.message())
+    };
+    let (status, text) = refused("/v1.57/info");
+    assert_eq!(
+        (status, text.as_str()),
+        (
+            400,
+            "client version 1.57 is too new. Maximum supported API version is 1.56"
+        )
+    );
+    assert_eq!(refused("/v1.23/info").0, 400);
+    assert_eq!(refused("/v1.50/nosuch"), (404, "page not found".to_owned()));
+    let (status, text) = refused("/swarm");
+    assert!(
+        status == 503 && text.starts_with("This node is not a swarm manager"),
+        "{status} {text}"
+    );
+}
+
+#[test]
+fn bodies_are_read_as_leniently_as_docker_reads_them_and_no_more() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let raw = |content_type: &str, body: &str| {
+        let mut stream = http::connect(&daemon);
+        let head = format!(
+            "POST /containers/create HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("send");
+        http::parse(&rest(stream))
+    };
+    assert_eq!(
+        raw("text/plain", "{}").message(),
+        "unsupported Content-Type header (text/plain): must be 'application/json'"
+    );
+    assert!(raw("application/json", "{").message().starts_with("invalid JSON"));
+    assert_eq!(
+        raw("application/json", "").message(),
+        "config cannot be empty in order to create a container"
+    );
+    let nulls = r#"{"image":"busybox","Cmd":"true","Env":null,"Unknown":[1],
+        "HostConfig":{"PortBindings":{"80/tcp":null},"NetworkMode":null},"NetworkingConfig":{"EndpointsConfig":{"bridge":null}}}"#;
+    let made = raw("application/json; charset=utf-8", nulls);
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
+#[test]
+fn attach_serves_clients_with_and_without_an_upgrade() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let cat = json!({ "Image": "busybox", "Cmd": ["cat"], "OpenStdin": true, "StdinOnce": true, "AttachStdin": true });
+    let framed = "application/vnd.docker.multiplexed-stream";
+    let raw = "application/vnd.docker.raw-stream";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+    for (version, headers, status, media_type) in [
+        ("v1.50", upgrade, "HTTP/1.1 101 UPGRADED", framed),
+        ("v1.41", upgrade, "HTTP/1.1 101 UPGRADED", raw),
+        ("v1.50", "", "HTTP/1.1 200 OK", raw),
+    ] {
+        let id = create(&daemon, &cat);
+        let path = format!("/{version}/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1");
+        let (mut stream, head) = open(
+            &daemon,
+            &format!("POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: 0\r\n\r\n"),
+        );
+        assert!(
+            head.starts_with(status) && head.contains(&format!("Content-Type: {media_type}\r\n")),
+            "{head}"
+        );
+        post(&daemon, &format!("/containers/{id}/start"), 204);
+        stream.write_all(b"over the wire\n").expect("send");
+        stream.shutdown(Shutdown::Write).expect("shutdown");
+        // The end of the input ends `cat`, and that the stream.
+        assert_eq!(rest(stream), frame(1, b"over the wire\n"), "{version} {headers}");
+    }
+}
+
+#[test]
+fn what_cannot_be_attached_to_is_an_ordinary_error() {
+    let Some(daemon) = daemon() else { return };
+    let reply = http::request(&daemon, "POST", "/containers/nosuch/attach?stream=1", None);
+    assert_eq!(
+        (reply.status, reply.message().as_str()),
+        (404, "No such container: nosuch")
+    );
+    let reply = http::request(&daemon, "POST", "/exec/nosuch/start", Some(&json!({})));
+    assert_eq!(
+        (reply.status, reply.message().as_str()),
+        (404, "No such exec instance: nosuch")
+    );
+}
+
+#[test]
+fn an_exec_streams_over_the_connection_that_started_it() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(&daemon, &json!({ "Image": "busybox", "Cmd": ["sleep", "600"] }));
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    let start = |command: Value, tty: bool| {
+        let body = json!({ "Cmd": command, "Tty": tty, "AttachStdin": true, "AttachStdout": true, "AttachStderr": true });
+        let made = http::request(&daemon, "POST", &format!("/containers/{id}/exec"), Some(&body));
+        let exec = made.json()["Id"].as_str().expect("an id").to_owned();
+        let body = json!({ "Tty": tty }).to_string();
+        let head = format!(
+            "POST /v1.50/exec/{exec}/start HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (stream, head) = open(&daemon, &head);
+        assert!(head.starts_with("HTTP/1.1 101 UPGRADED"), "{head}");
+        (exec, stream)
+    };
+    let (exec, mut stream) = start(json!(["sh", "-c", "cat; exit 5"]), false);
+    stream.write_all(b"in").expect("send");
+    stream.shutdown(Shutdown::Write).expect("shutdown");
+    assert_eq!(rest(stream), frame(1, b"in"));
+    assert_eq!(http::get(&daemon, &format!("/exec/{exec}/json"))["ExitCode"], 5);
+    let (_, stream) = start(json!(["echo", "raw"]), true);
+    assert_eq!(rest(stream), b"raw\r\n");
+    let (_, stream) = start(json!(["nosuch"]), false);
+    let text = String::from_utf8_lossy(&rest(stream)).into_owned();
+    assert!(text.contains("nosuch"), "{text:?}");
+}
+
+#[test]
+fn a_websocket_carries_the_containers_stream() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(
+        &daemon,
+        &json!({ "Image": "busybox", "Cmd": ["sh", "-c", "read x; echo got $x"], "OpenStdin": true }),
+    );
+    let head = format!(
+        "GET /v1.50/containers/{id}/attach/ws?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    let (mut stream, reply) = open(&daemon, &head);
+    assert!(
+        reply.starts_with("HTTP/1.1 101") && reply.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "{reply}"
+    );
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    // A masked binary frame with a mask of zeros: "ping\n".
+    stream.write_all(b"\x82\x85\0\0\0\0ping\n").expect("send");
+    let mut frame = [0; 11];
+    stream.read_exact(&mut frame).expect("a frame");
+    assert_eq!(&frame, b"\x82\x09got ping\n");
+}
+
+#[test]
+fn a_wait_answers_at_once_with_its_head_and_later_with_its_body() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(
+        &daemon,
+        &json!({ "Image": "busybox", "Cmd": ["sh", "-c", "exit 4"] }),
+    );
+    let path = format!("/v1.50/containers/{id}/wait?condition=next-exit");
+    let (stream, head) = open(
+        &daemon,
+        &format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
+    );
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    let body = String::from_utf8_lossy(&rest(stream)).into_owned();
+    assert!(body.contains(r#""StatusCode":4"#), "{body}");
+    let wrong = http::request(
+        &daemon,
+        "POST",
+        &format!("/v1.50/containers/{id}/wait?condition=never"),
+        None,
+    );
+    assert_eq!(
+        (wrong.status, wrong.message().as_str()),
+        (400, "invalid condition: \"never\"")
+    );
+}
+
+#[test]
+fn a_refused_upload_is_told_to_a_client_that_is_still_sending() {
+    let Some(daemon) = daemon() else { return };
+    let mut stream = http::connect(&daemon);
+    let head = "PUT /containers/nosuch/archive?path=/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4194304\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("send");
+    for _ in 0..64 {
+        stream.write_all(&[0; 65536]).expect("the daemon still reads");
+    }
+    assert_eq!(http::parse(&rest(stream)).status, 404);
+}
+
+#[test]
+fn slow_readers_of_events_do_not_stop_the_daemon() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let (_lazy, _) = open(&daemon, "GET /events HTTP/1.1\r\nHost: h\r\n\r\n");
+    for _ in 0..20 {
+        let id = create(&daemon, &json!({ "Image": "busybox" }));
+        assert_eq!(
+            http::request(&daemon, "DELETE", &format!("/containers/{id}"), None).status,
+            204
+        );
+    }
+    until("the daemon answers", || {
+        http::request(&daemon, "GET", "/_ping", None).status == 200
+    });
+}

@@ -1,0 +1,155 @@
+//! Files in and out: cp, volumes, binds, tmpfs, read-only roots.
+
+use std::fs;
+
+use e2e::{daemon, for_each_client};
+
+#[test]
+fn cp_goes_both_ways_and_follows_links_inside_the_container_only() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok([
+            "run",
+            "-d",
+            "--name",
+            "cc",
+            "busybox",
+            "sh",
+            "-c",
+            "ln -s /etc/passwd /link; ln -s / /tmp/up; sleep 1000",
+        ]);
+        let source = daemon.folder().join("source.txt");
+        fs::write(&source, "content").expect("file");
+        docker.ok([
+            "cp".as_ref(),
+            source.as_os_str(),
+            "cc:/tmp/up/root/there".as_ref(),
+        ]);
+        assert_eq!(docker.ok(["exec", "cc", "cat", "/root/there"]), "content");
+        let back = daemon.folder().join("back.txt");
+        docker.ok([
+            "cp".as_ref(),
+            "-L".as_ref(),
+            "cc:/link".as_ref(),
+            back.as_os_str(),
+        ]);
+        let text = fs::read_to_string(&back).expect("file");
+        assert!(
+            text.contains("guest:x:1000"),
+            "the container's passwd, not the host's: {text}"
+        );
+        let error = docker.fails(1, ["cp", "cc:/nosuch", "-"]);
+        // The words of the daemon, or those that docker 20.10 has for this status.
+        let said = [
+            "Could not find the file /nosuch in container cc",
+            "No such container:path: cc:/nosuch",
+        ];
+        assert!(said.iter().any(|text| error.contains(text)), "{error}");
+        docker.ok(["rm", "-f", "cc"]);
+        fs::remove_file(back).expect("file");
+    });
+}
+
+#[test]
+fn volumes_keep_their_content_and_start_with_the_images() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok([
+            "run",
+            "--rm",
+            "-v",
+            "data:/etc",
+            "busybox",
+            "sh",
+            "-c",
+            "echo more > /etc/more",
+        ]);
+        assert_eq!(
+            docker.ok([
+                "run",
+                "--rm",
+                "-v",
+                "data:/d",
+                "busybox",
+                "sh",
+                "-c",
+                "cat /d/more; ls /d/passwd"
+            ]),
+            "more\n/d/passwd"
+        );
+        docker.ok(["create", "--name", "holder", "-v", "data:/d", "busybox"]);
+        let error = docker.fails(1, ["volume", "rm", "data"]);
+        assert!(error.contains("volume is in use"), "{error}");
+        docker.ok(["rm", "holder"]);
+        docker.ok(["volume", "rm", "data"]);
+    });
+}
+
+#[test]
+fn mounts_are_as_asked() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let shared = daemon.folder().join("shared");
+    fs::create_dir(&shared).expect("folder");
+    fs::write(shared.join("file"), "host").expect("file");
+    for_each_client(&daemon, |docker| {
+        let bind = format!("{}:/m:ro", shared.display());
+        let output = docker.run([
+            "run",
+            "--rm",
+            "-v",
+            &bind,
+            "busybox",
+            "sh",
+            "-c",
+            "cat /m/file; echo no > /m/file",
+        ]);
+        assert!(
+            output.stdout == "host" && output.code != 0 && output.stderr.contains("Read-only file system"),
+            "{output:?}"
+        );
+        let output = docker.run([
+            "run",
+            "--rm",
+            "--read-only",
+            "--tmpfs",
+            "/t:size=1m",
+            "busybox",
+            "sh",
+            "-c",
+            "touch /t/a && touch /b",
+        ]);
+        assert!(
+            output.code != 0 && output.stderr.contains("/b: Read-only file system"),
+            "{output:?}"
+        );
+        let text = docker.ok([
+            "run",
+            "--rm",
+            "--tmpfs",
+            "/t:size=1m",
+            "busybox",
+            "sh",
+            "-c",
+            "df -k /t | tail -n1",
+        ]);
+        assert!(text.split_whitespace().any(|word| word == "1024"), "{text}");
+        let error = docker.fails(
+            125,
+            [
+                "run",
+                "--rm",
+                "--mount",
+                "type=bind,src=/no/such/folder,dst=/m",
+                "busybox",
+                "true",
+            ],
+        );
+        assert!(
+            error.contains("bind source path does not exist: /no/such/folder"),
+            "{error}"
+        );
+    });
+}

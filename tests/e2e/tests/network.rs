@@ -1,0 +1,161 @@
+//! Networks: the bridge, published ports, names.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use e2e::{Client, daemon, for_each_client, until};
+
+/// A small server of one file, on a port that the host chooses.
+fn serve(docker: &Client, flags: &[&str]) -> u16 {
+    let run = ["run", "-d", "--name", "web"].iter().chain(flags);
+    let script = "mkdir /w; echo served > /w/index.html; exec httpd -f -h /w -p 80";
+    docker.ok(run.chain(&["busybox", "sh", "-c", script]));
+    let port = docker.ok(["port", "web", "80/tcp"]);
+    port.lines()
+        .next()
+        .and_then(|line| line.rsplit(':').next()?.parse().ok())
+        .expect("port")
+}
+
+fn fetch(address: (&str, u16)) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[test]
+fn a_published_port_is_reached_from_the_host_and_from_a_sibling() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let port = serve(docker, &["-p", "80"]);
+        for host in ["127.0.0.1", "::1"] {
+            until("an answer", || {
+                fetch((host, port)).is_ok_and(|text| text.ends_with("served\n"))
+            });
+        }
+        let address = docker.ok(["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "web"]);
+        assert_eq!(
+            docker.ok([
+                "run",
+                "--rm",
+                "busybox",
+                "wget",
+                "-qO-",
+                &format!("http://{address}/")
+            ]),
+            "served"
+        );
+        let gateway = docker.ok(["inspect", "--format", "{{.NetworkSettings.Gateway}}", "web"]);
+        let through_host = format!("http://{gateway}:{port}/");
+        assert_eq!(
+            docker.ok(["run", "--rm", "busybox", "wget", "-qO-", &through_host]),
+            "served"
+        );
+        let taken = format!("{port}:80");
+        let error = docker.fails(
+            125,
+            [
+                "run", "-d", "--name", "second", "-p", &taken, "busybox", "sleep", "9",
+            ],
+        );
+        assert!(error.contains("already"), "{error}");
+        docker.run(["rm", "-f", "second"]);
+        docker.ok(["rm", "-f", "web"]);
+        assert!(
+            fetch(("127.0.0.1", port)).is_err(),
+            "the port is closed with the container"
+        );
+    });
+}
+
+#[test]
+fn published_ports_outlive_the_daemon() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let port = serve(docker, &["-p", "80"]);
+        until("an answer", || fetch(("127.0.0.1", port)).is_ok());
+        daemon.kill();
+        assert!(
+            fetch(("127.0.0.1", port)).is_ok_and(|text| text.ends_with("served\n")),
+            "without a daemon"
+        );
+        daemon.start();
+        assert!(
+            fetch(("127.0.0.1", port)).is_ok_and(|text| text.ends_with("served\n")),
+            "with a new one"
+        );
+        docker.ok(["rm", "-f", "web"]);
+    });
+}
+
+#[test]
+fn modes_without_a_network_of_its_own() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let links = |mode: &str| {
+            docker.ok([
+                "run",
+                "--rm",
+                "--network",
+                mode,
+                "busybox",
+                "ls",
+                "/sys/class/net",
+            ])
+        };
+        assert_eq!(links("none"), "lo");
+        assert!(links("host").lines().count() > 1 || links("host") != "eth0");
+        docker.ok(["run", "-d", "--name", "first", "busybox", "sleep", "1000"]);
+        let address = |name: &str| docker.ok(["exec", name, "ip", "-4", "-o", "addr", "show", "eth0"]);
+        docker.ok([
+            "run",
+            "-d",
+            "--name",
+            "joined",
+            "--network",
+            "container:first",
+            "busybox",
+            "sleep",
+            "1000",
+        ]);
+        assert_eq!(address("first"), address("joined"));
+        docker.ok(["rm", "-f", "first", "joined"]);
+    });
+}
+
+#[test]
+fn names_and_hosts_are_written() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let text = docker.ok([
+            "run",
+            "--rm",
+            "--hostname",
+            "me",
+            "--add-host",
+            "far:192.0.2.7",
+            "--dns",
+            "192.0.2.53",
+            "busybox",
+            "sh",
+            "-c",
+            "cat /etc/hosts /etc/resolv.conf /etc/hostname",
+        ]);
+        for expect in [
+            "192.0.2.7\tfar",
+            "nameserver 192.0.2.53",
+            "127.0.0.1\tlocalhost",
+            "\tme",
+        ] {
+            assert!(text.contains(expect), "{expect:?} in {text}");
+        }
+    });
+}

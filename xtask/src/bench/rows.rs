@@ -1,0 +1,303 @@
+//! The works that are measured.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::engines::Engine;
+use super::{duration, images, line, median};
+
+type Prepare = fn(&Engine, &Path) -> Result<()>;
+type Measure = fn(&Engine, &Path, usize) -> Result<Duration>;
+
+/// A line of the table.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// Most runs: long rows need fewer.
+    pub(super) most: usize,
+    pub(super) prepare: Prepare,
+    pub(super) measure: Measure,
+}
+
+const SLEEP: [&str; 3] = ["busybox", "sleep", "100000"];
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "run",
+        what: "`run --rm busybox true`, bridge network",
+        most: 99,
+        prepare: nothing,
+        measure: |engine, _, _| engine.time(&["run", "--rm", "busybox", "true"]),
+    },
+    Row {
+        name: "run-none",
+        what: "the same with `--network none`",
+        most: 99,
+        prepare: nothing,
+        measure: |engine, _, _| engine.time(&["run", "--rm", "--network", "none", "busybox", "true"]),
+    },
+    Row {
+        name: "run-d",
+        what: "`run -d`",
+        most: 99,
+        prepare: nothing,
+        measure: |engine, _, round| {
+            let name = format!("d{round}");
+            let time = engine.time(&[&["run", "-d", "--name", &name], &SLEEP[..]].concat())?;
+            engine.ok(&["rm", "-f", &name])?;
+            Ok(time)
+        },
+    },
+    Row {
+        name: "exec",
+        what: "`exec CONTAINER true`",
+        most: 99,
+        prepare: |engine, _| {
+            engine
+                .ok(&[&["run", "-d", "--name", "ex"], &SLEEP[..]].concat())
+                .map(drop)
+        },
+        measure: |engine, _, _| engine.time(&["exec", "ex", "true"]),
+    },
+    Row {
+        name: "rm-f",
+        what: "`rm -f` of a running container",
+        most: 99,
+        prepare: nothing,
+        measure: |engine, _, round| {
+            let name = format!("r{round}");
+            engine.ok(&[&["run", "-d", "--name", &name], &SLEEP[..]].concat())?;
+            engine.time(&["rm", "-f", &name])
+        },
+    },
+    Row {
+        name: "parallel",
+        what: "20 × `run -d` in parallel",
+        most: 5,
+        prepare: nothing,
+        measure: parallel,
+    },
+    Row {
+        name: "port",
+        what: "`run -d -p`",
+        most: 20,
+        prepare: nothing,
+        measure: |engine, _, round| {
+            let publish = format!("{}:80", 20_000 + round);
+            engine.time(&[&["run", "-d", "-p", &publish], &SLEEP[..]].concat())
+        },
+    },
+    Row {
+        name: "cp",
+        what: "100 MB file, `cp` into a container",
+        most: 5,
+        prepare: |engine, work| {
+            let file = work.join("100mb");
+            if !file.exists() {
+                fs::write(&file, vec![7_u8; 100 << 20])?;
+            }
+            engine
+                .ok(&[&["run", "-d", "--name", "cp"], &SLEEP[..]].concat())
+                .map(drop)
+        },
+        measure: |engine, work, _| {
+            engine.time(&["cp", &work.join("100mb").display().to_string(), "cp:/tmp/file"])
+        },
+    },
+    Row {
+        name: "commit",
+        what: "`commit` of one changed file",
+        most: 9,
+        prepare: |engine, _| {
+            engine
+                .ok(&["run", "--name", "cm", "busybox", "sh", "-c", "echo 1 > /tmp/a"])
+                .map(drop)
+        },
+        measure: |engine, _, round| {
+            let image = format!("committed{round}");
+            let time = engine.time(&["commit", "cm", &image])?;
+            engine.ok(&["rmi", &image])?;
+            Ok(time)
+        },
+    },
+    Row {
+        name: "ps",
+        what: "`ps -a` with 100 containers",
+        most: 20,
+        prepare: |engine, _| (0..100).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
+        measure: |engine, _, _| engine.time(&["ps", "-a"]),
+    },
+    Row {
+        name: "output",
+        what: "a container printing 200 MB to an attached command, log kept",
+        most: 3,
+        prepare: nothing,
+        measure: |engine, _, round| {
+            let name = format!("o{round}");
+            let script =
+                "yes 0123456789012345678901234567890123456789012345678901234567890123 | head -c 200000000";
+            let start = Instant::now();
+            let mut command = engine.command(&["run", "--name", &name, "busybox", "sh", "-c", script]);
+            let mut child = command.stdout(Stdio::piped()).spawn()?;
+            let mut output = child.stdout.take().context("pipe")?;
+            let bytes = std::io::copy(&mut output, &mut std::io::sink())?;
+            ensure!(
+                child.wait()?.success() && bytes == 200_000_000,
+                "{} printed {bytes} bytes",
+                engine.name
+            );
+            let time = start.elapsed();
+            engine.ok(&["rm", &name])?;
+            Ok(time)
+        },
+    },
+    Row {
+        name: "load",
+        what: "`load` of a 320 MB image, 4,000 files, one layer",
+        most: 3,
+        prepare: large,
+        measure: |engine, work, _| {
+            let _ = engine.ok(&["rmi", "-f", "large"]);
+            engine.time(&["load", "--input", &work.join("large.tar").display().to_string()])
+        },
+    },
+    Row {
+        name: "save",
+        what: "`save` of the same",
+        most: 3,
+        prepare: |engine, work| {
+            large(engine, work)?;
+            engine
+                .ok(&["load", "--input", &work.join("large.tar").display().to_string()])
+                .map(drop)
+        },
+        measure: |engine, work, _| {
+            let file = work.join("saved.tar");
+            let time = engine.time(&["save", "--output", &file.display().to_string(), "large"])?;
+            fs::remove_file(file)?;
+            Ok(time)
+        },
+    },
+    Row {
+        name: "ps-1000",
+        what: "`ps -a` with 1,000 stopped containers",
+        most: 9,
+        prepare: |engine, _| (0..1000).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
+        measure: |engine, _, _| engine.time(&["ps", "-a"]),
+    },
+];
+
+fn nothing(_: &Engine, _: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn large(_: &Engine, work: &Path) -> Result<()> {
+    let archive = work.join("large.tar");
+    if archive.exists() {
+        Ok(())
+    } else {
+        images::large(&archive, work)
+    }
+}
+
+fn parallel(engine: &Engine, _: &Path, _: usize) -> Result<Duration> {
+    let start = Instant::now();
+    let children: Vec<_> = (0..20)
+        .map(|_| {
+            engine
+                .command(&[&["run", "-d"], &SLEEP[..]].concat())
+                .stdout(Stdio::null())
+                .spawn()
+        })
+        .collect::<std::io::Result<_>>()?;
+    for mut child in children {
+        ensure!(child.wait()?.success(), "{}: one of 20 failed", engine.name);
+    }
+    let time = start.elapsed();
+    engine.clear();
+    Ok(time)
+}
+
+/// `run` of a bundle by the OCI runtimes alone.
+pub(super) fn runtimes(binaries: &Path, work: &Path, runs: usize) -> Result<Vec<String>> {
+    let bundle = work.join("bundle");
+    let root = bundle.join("rootfs");
+    fs::create_dir_all(root.join("bin"))?;
+    fs::copy("/bin/busybox", root.join("bin/busybox"))
+        .or_else(|_| fs::copy("/usr/bin/busybox", root.join("bin/busybox")))?;
+    ["proc", "dev", "sys"]
+        .iter()
+        .try_for_each(|name| fs::create_dir_all(root.join(name)))?;
+    let own = binaries.join("dhow-runtime");
+    let programs = [
+        ("dhow", own.as_path()),
+        ("runc", Path::new("runc")),
+        ("crun", Path::new("crun")),
+    ];
+    let status = Command::new("runc")
+        .args(["spec", "--bundle"])
+        .arg(&bundle)
+        .status();
+    ensure!(
+        status.is_ok_and(|status| status.success()),
+        "runc spec (package runc)"
+    );
+    let file = bundle.join("config.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+    spec["process"]["args"] = serde_json::json!(["/bin/busybox", "true"]);
+    spec["process"]["terminal"] = false.into();
+    fs::write(&file, spec.to_string())?;
+    let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for round in 0..=runs.max(9) {
+        for (name, program) in programs {
+            let start = Instant::now();
+            let id = format!("dhow-bench-{}-{name}-{round}", std::process::id());
+            let mut command = Command::new(program);
+            command
+                .arg("--root")
+                .arg(work.join(format!("state-{name}")))
+                .arg("run")
+                .arg("--bundle")
+                .arg(&bundle)
+                .arg(id);
+            let output = command.stdin(Stdio::null()).output()?;
+            if !output.status.success() && round > 0 {
+                continue;
+            }
+            if !output.status.success() {
+                println!(
+                    "  runtime: {name}: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
+                continue;
+            }
+            if round > 0 {
+                times.entry(name.to_owned()).or_default().push(start.elapsed());
+            }
+        }
+    }
+    let medians: BTreeMap<String, f64> = times
+        .into_iter()
+        .map(|(name, times)| (name, median(times)))
+        .collect();
+    let names: Vec<String> = programs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let against = medians.get("runc").copied();
+    let with_runc = medians
+        .clone()
+        .into_iter()
+        .chain(against.map(|time| ("docker".to_owned(), time)))
+        .collect();
+    let text = line(
+        "OCI runtime alone, `run` of a bundle: dhow-runtime, runc, crun",
+        &names,
+        &with_runc,
+        duration,
+    );
+    println!("{text}");
+    Ok(vec![text])
+}
