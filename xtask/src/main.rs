@@ -15,6 +15,7 @@ mod packages;
 mod quickstart;
 mod test;
 mod tidy;
+mod vm_test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -53,8 +54,8 @@ enum Verb {
     Soak(later::Arguments),
     /// Fuzz everything that reads hostile bytes (not built yet)
     Fuzz(later::Arguments),
-    /// Run the suites in a small virtual machine with cgroup v2 (not built yet)
-    VmTest(later::Arguments),
+    /// Run the suites in a small virtual machine: another kernel, cgroup v2, AppArmor
+    VmTest(vm_test::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -81,9 +82,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Map(arguments) => map::run(&arguments),
         Verb::Soak(_) => later::refuse("soak", "hours of load with faults injected"),
         Verb::Fuzz(_) => later::refuse("fuzz", "fuzzing of archives, references, logs and requests"),
-        Verb::VmTest(_) => later::refuse(
-            "vm-test",
-            "the suites inside a virtual machine with cgroup v2 and systemd",
-        ),
+        Verb::VmTest(arguments) => vm_test::run(&arguments),
     }
 }

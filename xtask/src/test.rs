@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Metadata, cargo};
-use crate::{build, packages};
+use crate::{build, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write.
 const PACKAGES: [&str; 8] = [
@@ -26,12 +26,15 @@ const PACKAGES: [&str; 8] = [
 /// With --full also other engines, to exchange images and bundles with.
 const PACKAGES_FULL: [&str; 4] = ["docker.io", "podman", "crun", "debootstrap"];
 
+/// The suites once more, on another kernel.
+const VIRTUAL_MACHINE: &str = "tests/vm";
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Also the long tests, and those against other engines' commands
     #[arg(long)]
     full: bool,
-    /// Only suites whose name contains this word: a folder such as kernel/cgroups, or e2e
+    /// Only suites whose name contains this word: a folder such as kernel/cgroups, e2e or vm
     #[arg(long)]
     suite: Option<String>,
     /// Only tests whose name contains this word
@@ -40,10 +43,10 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Default, Clone, Copy)]
-struct Count {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
+pub(crate) struct Count {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -57,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .iter()
         .map(|package| (package.folder(), package.name.clone()))
         .collect();
+    suites.push((VIRTUAL_MACHINE.to_owned(), String::new()));
     // From the ground floor up; what needs the built binaries comes last.
     suites.sort_by_key(|(folder, _)| (folder.starts_with("tests/"), folder.clone()));
     suites.retain(|(folder, _)| {
@@ -73,7 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for (folder, package) in &suites {
         let start = Instant::now();
         let log = format!("target/test-logs/{}.log", folder.replace('/', "-"));
-        let count = suite(package, arguments, Path::new(&log))?;
+        let count = match folder.as_str() {
+            VIRTUAL_MACHINE => {
+                vm_test::suite(arguments.full, arguments.name.as_deref(), None, Path::new(&log))?
+            }
+            _ => suite(package, arguments, Path::new(&log))?,
+        };
         total.add(count);
         let verdict = if count.failed > 0 { "FAILED" } else { "ok" };
         let seconds = start.elapsed().as_secs_f32();
@@ -133,7 +142,7 @@ fn suite(package: &str, arguments: &Arguments, log: &Path) -> Result<Count> {
 }
 
 /// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
-fn count(text: &str) -> Count {
+pub(crate) fn count(text: &str) -> Count {
     let mut total = Count::default();
     for line in text.lines() {
         if line.starts_with("skipped:") {
@@ -160,7 +169,7 @@ fn count(text: &str) -> Count {
 }
 
 /// Names what failed, and why others did not run.
-fn report(count: Count, log: &Path) {
+pub(crate) fn report(count: Count, log: &Path) {
     let text = fs::read_to_string(log).unwrap_or_default();
     if count.failed > 0 {
         failures(&text).iter().for_each(|name| println!("        {name}"));
@@ -196,7 +205,7 @@ fn failures(text: &str) -> Vec<&str> {
 }
 
 impl Count {
-    fn add(&mut self, other: Count) {
+    pub(crate) fn add(&mut self, other: Count) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;

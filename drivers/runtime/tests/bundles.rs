@@ -27,6 +27,7 @@ fn main() {
         return;
     }
     let tests: Vec<(&str, fn())> = [inside::TESTS, attacks::TESTS, life::TESTS].concat();
+    let mut passed = 0;
     let mut failed = Vec::new();
     for (name, test) in tests {
         if filter
@@ -34,11 +35,19 @@ fn main() {
             .is_none_or(|filter| name.contains(filter.as_str()))
         {
             eprintln!("test {name}");
-            if std::panic::catch_unwind(test).is_err() {
-                failed.push(name);
+            match std::panic::catch_unwind(test) {
+                Ok(()) => passed += 1,
+                Err(_) => failed.push(name),
             }
         }
     }
+    // The usual harness' words, by which results are counted.
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    eprintln!("\nfailures:");
+    failed.iter().for_each(|name| eprintln!("    {name}"));
+    eprintln!(
+        "\ntest result: {verdict}. {passed} passed; {} failed; 0 ignored",
+        failed.len()
+    );
     assert!(failed.is_empty(), "failed: {failed:?}");
-    eprintln!("all passed");
 }

@@ -6,10 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::{Daemon, binaries};
-
-/// How long a client may take on a busy machine.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+use crate::{Daemon, LONGEST, binaries};
 
 /// A command that is told to talk to one daemon.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Leftovers, binaries, clients, image};
+use crate::{LONGEST, Leftovers, binaries, clients, image};
 
 /// How a daemon is started.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +115,7 @@ impl Daemon {
     /// Starts it and waits until it answers.
     ///
     /// # Panics
-    /// When it does not answer within ten seconds, or ends.
+    /// When it does not answer within a minute, or ends.
     pub fn start(&self) {
         if let Err(status) = self.try_start() {
             panic!("dhowd ended: {status}\n{}", self.log());
@@ -125,10 +125,10 @@ impl Daemon {
     /// Starts it and waits until it answers, or has ended with this status.
     ///
     /// # Panics
-    /// When it does neither within ten seconds.
+    /// When it does neither within a minute.
     pub fn try_start(&self) -> Result<(), ExitStatus> {
         let mut child = self.spawn();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + LONGEST;
         while !self.answers() {
             if let Some(status) = child.try_wait().expect("wait") {
                 return Err(status);
@@ -245,7 +245,7 @@ impl Daemon {
     /// SIGTERM; its exit code.
     ///
     /// # Panics
-    /// When it has not ended within twenty seconds.
+    /// When it has not ended within a minute.
     pub fn stop(&self) -> i32 {
         let Some(mut child) = self.child.lock().expect("lock").take() else {
             return 0;
@@ -253,7 +253,7 @@ impl Daemon {
         if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + LONGEST;
         loop {
             if let Some(status) = child.try_wait().expect("wait") {
                 return status.code().unwrap_or(-1);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::Daemon;
+use crate::{Daemon, LONGEST};
 
 /// A reply.
 #[derive(Clone, Debug)]
@@ -40,15 +39,13 @@ impl Reply {
     }
 }
 
-/// A connection to the daemon; reads fail after ten seconds.
+/// A connection to the daemon; reads fail after a minute.
 ///
 /// # Panics
 /// When it cannot be reached.
 pub fn connect(daemon: &Daemon) -> UnixStream {
     let stream = UnixStream::connect(daemon.socket()).expect("connect");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("timeout");
+    stream.set_read_timeout(Some(LONGEST)).expect("timeout");
     stream
 }
 

@@ -1,0 +1,103 @@
+//! The emulated machine: QEMU, its console, its end.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// The smoke test's machine gets this long.
+pub(crate) const SHORT: Duration = Duration::from_secs(5 * 60);
+/// The whole suite's.
+pub(crate) const LONG: Duration = Duration::from_secs(40 * 60);
+/// AppArmor is the security module; only panics come to the console between the lines of the tests.
+const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=1 apparmor=1 security=apparmor panic=-1";
+/// A disk that tests may overwrite, in bytes.
+const DISK: u64 = 256 << 20;
+
+/// How the machine came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It switched itself off; whether all suites had run before is in what it said.
+    Off,
+    /// It was switched off, because its time was over.
+    Late(Duration),
+}
+
+/// Boots and waits; the console is in `log`.
+pub(crate) fn boot(folder: &Path, kernel: &Path, initrd: &Path, limit: Duration, log: &Path) -> Result<End> {
+    let disk = folder.join("disk.raw");
+    fs::File::create(&disk)
+        .and_then(|file| file.set_len(DISK))
+        .with_context(|| disk.display().to_string())?;
+    let mut command = Command::new("qemu-system-x86_64");
+    // Software emulation everywhere: a machine with KVM shall find what one without finds.
+    command.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "1536",
+    ]);
+    command.args([
+        "-nographic",
+        "-no-reboot",
+        "-nic",
+        "none",
+        "-device",
+        "virtio-rng-pci",
+    ]);
+    command
+        .arg("-drive")
+        .arg(format!("file={},format=raw,if=virtio", disk.display()));
+    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+    command.args(["-append", COMMAND_LINE]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let mut machine = command.spawn().context("starting qemu-system-x86_64")?;
+    let console = machine.stdout.take().context("the machine's console")?;
+    let file = fs::File::create(log).with_context(|| log.display().to_string())?;
+    // Ends with the machine, which holds the other side of the pipe.
+    let reader = std::thread::spawn(move || copy(BufReader::new(console), file));
+    let end = wait(&mut machine, limit);
+    if !matches!(end, Ok(End::Off)) {
+        let _ = machine.kill();
+        let _ = machine.wait();
+    }
+    let copied = reader.join();
+    let _ = fs::remove_file(&disk);
+    copied
+        .ok()
+        .context("reading the machine's console")?
+        .context("writing the machine's console")?;
+    end
+}
+
+fn wait(machine: &mut Child, limit: Duration) -> Result<End> {
+    let start = Instant::now();
+    while machine.try_wait().context("waiting for the machine")?.is_none() {
+        if start.elapsed() > limit {
+            return Ok(End::Late(limit));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(End::Off)
+}
+
+/// A terminal ends its lines with a carriage return too.
+fn copy(mut console: impl BufRead, mut log: impl Write) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    while console.read_until(b'\n', &mut line)? > 0 {
+        line.retain(|byte| *byte != b'\r');
+        log.write_all(&line)?;
+        line.clear();
+    }
+    log.flush()
+}

@@ -1,0 +1,252 @@
+//! The machine's root file system: programs with the libraries that they need, the suites, and a first process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::kernel::Kernel;
+use super::suites::Suite;
+use crate::workspace::{cargo, output, run as run_command};
+use crate::{build, packages};
+
+const INIT: &str = include_str!("init.sh");
+/// Programs of this machine that tests use; everything else is busybox's.
+const PROGRAMS: [&str; 3] = ["/bin/kmod", "/sbin/ip", "/usr/sbin/nft"];
+/// Debian's policy compiler, which is unpacked but not installed on this machine.
+const APPARMOR: &str = "apparmor";
+const FOLDERS: [&str; 14] = [
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/lib64",
+    "etc",
+    "proc",
+    "sys",
+    "dev",
+    "run",
+    "tmp",
+    "mnt",
+    "root",
+    "var/lib",
+    "tests",
+];
+
+/// Makes the root anew and packs it; the path of the archive.
+pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Option<&str>) -> Result<PathBuf> {
+    let root = folder.join("root");
+    if root.exists() {
+        fs::remove_dir_all(&root).with_context(|| format!("clearing {}", root.display()))?;
+    }
+    for path in FOLDERS {
+        fs::create_dir_all(root.join(path)).with_context(|| path.to_owned())?;
+    }
+    // As on every Debian of today.
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        symlink(Path::new("usr").join(name), root.join(name)).with_context(|| name.to_owned())?;
+    }
+    let root = Root(root);
+    kernel.place_modules(&root.0)?;
+    root.programs()?;
+    root.apparmor(folder)?;
+    root.binaries()?;
+    root.accounts()?;
+    let script = root.suites(suites, name)?;
+    root.write("suites", &script, 0o644)?;
+    root.write("init", INIT, 0o755)?;
+    let archive = folder.join("root.cpio");
+    root.pack(&archive)?;
+    Ok(archive)
+}
+
+struct Root(PathBuf);
+
+impl Root {
+    fn write(&self, path: &str, text: &str, mode: u32) -> Result<()> {
+        let path = self.0.join(path);
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .with_context(|| path.display().to_string())
+    }
+
+    /// Copies a file to a place below the root, without what only a debugger reads.
+    fn copy(&self, from: &Path, to: &str) -> Result<()> {
+        let target = self.0.join(to.trim_start_matches('/'));
+        if let Some(above) = target.parent() {
+            fs::create_dir_all(above).with_context(|| above.display().to_string())?;
+        }
+        let stripped = Command::new("strip")
+            .arg("-o")
+            .arg(&target)
+            .arg(from)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if !stripped.is_ok_and(|status| status.success()) {
+            fs::copy(from, &target).with_context(|| format!("copying {}", from.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Copies a program and the libraries that it is linked with.
+    fn program(&self, from: &Path, to: &str) -> Result<()> {
+        self.copy(from, to)?;
+        // A static program makes ldd fail.
+        let libraries = output(Command::new("ldd").arg(from)).unwrap_or_default();
+        for path in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+            if !self.0.join(path.trim_start_matches('/')).exists() {
+                self.copy(&Path::new(path).canonicalize()?, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn programs(&self) -> Result<()> {
+        for program in PROGRAMS {
+            self.program(Path::new(program), program)?;
+        }
+        for name in ["modprobe", "insmod", "rmmod", "lsmod"] {
+            symlink("../bin/kmod", self.0.join("usr/sbin").join(name)).context("link")?;
+        }
+        self.copy(Path::new("/bin/busybox"), "usr/bin/busybox")?;
+        for applet in output(Command::new("/bin/busybox").arg("--list"))?.split_whitespace() {
+            let taken = ["usr/bin", "usr/sbin"]
+                .iter()
+                .any(|folder| self.0.join(folder).join(applet).symlink_metadata().is_ok());
+            if !taken {
+                symlink("busybox", self.0.join("usr/bin").join(applet)).context("link")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The policy compiler with its configuration and abstractions.
+    fn apparmor(&self, folder: &Path) -> Result<()> {
+        let Some(content) = packages::unpack(APPARMOR, folder)? else {
+            bail!("Debian's package {APPARMOR} cannot be fetched");
+        };
+        let parser = ["usr/sbin/apparmor_parser", "sbin/apparmor_parser"]
+            .map(|path| content.join(path))
+            .into_iter()
+            .find(|path| path.exists());
+        self.program(
+            &parser.context("no apparmor_parser in its package")?,
+            "usr/sbin/apparmor_parser",
+        )?;
+        run_command(
+            Command::new("cp")
+                .args(["-a", "--"])
+                .args([content.join("etc/apparmor"), content.join("etc/apparmor.d")])
+                .arg(self.0.join("etc")),
+        )
+    }
+
+    fn binaries(&self) -> Result<()> {
+        for name in build::BINARIES {
+            self.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;
+        }
+        Ok(())
+    }
+
+    fn accounts(&self) -> Result<()> {
+        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644)?;
+        self.write("etc/group", "root:x:0:\ntty:x:5:\n", 0o644)?;
+        self.write("etc/hosts", "127.0.0.1 localhost vm\n::1 localhost\n", 0o644)?;
+        self.write("etc/resolv.conf", "", 0o644)?;
+        self.write("etc/nsswitch.conf", "hosts: files\n", 0o644)?;
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        self.write("etc/os-release", &release, 0o644)
+    }
+
+    /// Builds the test programs, copies them, and writes the script that runs them one after the other.
+    fn suites(&self, suites: &[Suite], name: Option<&str>) -> Result<String> {
+        let programs = test_programs(suites)?;
+        let mut script = String::from("export DHOW_TEST_BINARIES=/usr/bin DHOW_TEST_DISK=/dev/vda\n");
+        for suite in suites {
+            let from = programs
+                .get(&(suite.package.to_owned(), suite.file.to_owned()))
+                .with_context(|| format!("there is no test program {}", suite.name()))?;
+            let to = format!("/tests/{}-{}", suite.package, suite.file);
+            self.program(from, &to)?;
+            let name = name.map(|name| format!(" '{name}'")).unwrap_or_default();
+            script.push_str(&format!("suite {} {to} --show-output{name}\n", suite.name()));
+        }
+        Ok(script)
+    }
+
+    fn pack(&self, archive: &Path) -> Result<()> {
+        let list = output(Command::new("find").args([".", "-print"]).current_dir(&self.0))?;
+        let file = fs::File::create(archive).with_context(|| archive.display().to_string())?;
+        let mut cpio = Command::new("cpio")
+            .args(["--quiet", "-o", "-H", "newc", "-R", "0:0"])
+            .current_dir(&self.0)
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .spawn()
+            .context("starting cpio")?;
+        if let Some(mut input) = cpio.stdin.take() {
+            std::io::Write::write_all(&mut input, list.as_bytes()).context("writing to cpio")?;
+        }
+        let status = cpio.wait().context("waiting for cpio")?;
+        if !status.success() {
+            bail!("cpio: {status}");
+        }
+        Ok(())
+    }
+}
+
+/// A line of cargo's messages, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// Compiles the test programs; where they are, by package and name.
+fn test_programs(suites: &[Suite]) -> Result<BTreeMap<(String, String), PathBuf>> {
+    let mut command = cargo();
+    command.args(["test", "--no-run", "--quiet", "--message-format=json"]);
+    for suite in suites {
+        command.args(["--package", suite.package, "--test", suite.file]);
+    }
+    let mut found = BTreeMap::new();
+    for line in output(&mut command)?.lines() {
+        let Ok(message) = serde_json::from_str::<Message>(line) else {
+            continue;
+        };
+        let (Some(target), Some(executable), Some(manifest)) =
+            (message.target, message.executable, message.manifest_path)
+        else {
+            continue;
+        };
+        if !target.kind.iter().any(|kind| kind == "test") {
+            continue;
+        }
+        let package = suites.iter().find(|suite| {
+            suite.file == target.name
+                && manifest
+                    .parent()
+                    .is_some_and(|folder| belongs(folder, suite.package))
+        });
+        if let Some(suite) = package {
+            found.insert((suite.package.to_owned(), suite.file.to_owned()), executable);
+        }
+    }
+    Ok(found)
+}
+
+/// A package's folder has its name.
+fn belongs(folder: &Path, package: &str) -> bool {
+    folder.file_name().is_some_and(|name| name == package)
+}
