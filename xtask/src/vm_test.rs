@@ -17,13 +17,14 @@ use crate::test::Count;
 use crate::{build, packages};
 
 /// The emulator, and what makes a root file system.
-pub(crate) const PACKAGES: [&str; 6] = [
+pub(crate) const PACKAGES: [&str; 7] = [
     "qemu-system-x86",
     "busybox-static",
     "cpio",
     "kmod",
     "iproute2",
     "nftables",
+    "zstd",
 ];
 /// Everything that is fetched or made for the machine; kept for the next time.
 const FOLDER: &str = "target/vm";

@@ -128,6 +128,21 @@ pub fn on_unshared_thread<T: Send>(flags: Flags, f: impl FnOnce() -> T + Send) -
     })
 }
 
+/// Runs `f` where it may change the working directory: here in a process with one thread, else on a new thread with a
+/// working directory of its own.
+///
+/// # Errors
+/// Of `unshare(2)`, or `EAGAIN` when no thread can be had.
+pub fn with_own_directory<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
+    if thread_count()? == 1 {
+        return Ok(f());
+    }
+    in_fresh_thread(|| {
+        unshare_fs()?;
+        Ok(f())
+    })
+}
+
 /// Makes a network namespace and returns its only descriptor: it ends when that is closed and nobody else is inside.
 ///
 /// # Errors

@@ -16,7 +16,13 @@ use crate::{build, packages};
 
 const INIT: &str = include_str!("init.sh");
 /// Programs of this machine that tests use; everything else is busybox's.
-const PROGRAMS: [&str; 3] = ["/bin/kmod", "/sbin/ip", "/usr/sbin/nft"];
+const PROGRAMS: [&str; 5] = [
+    "/bin/kmod",
+    "/bin/tar",
+    "/usr/bin/zstd",
+    "/sbin/ip",
+    "/usr/sbin/nft",
+];
 /// Debian's policy compiler, which is unpacked but not installed on this machine.
 const APPARMOR: &str = "apparmor";
 const FOLDERS: [&str; 14] = [
@@ -137,12 +143,21 @@ impl Root {
             &parser.context("no apparmor_parser in its package")?,
             "usr/sbin/apparmor_parser",
         )?;
-        run_command(
-            Command::new("cp")
-                .args(["-a", "--"])
-                .args([content.join("etc/apparmor"), content.join("etc/apparmor.d")])
-                .arg(self.0.join("etc")),
-        )
+        // The policies of programs that are not there would only take room; of the rest every file is wanted.
+        for path in [
+            "etc/apparmor",
+            "etc/apparmor.d/abi",
+            "etc/apparmor.d/abstractions",
+            "etc/apparmor.d/tunables",
+            "usr/share/apparmor-features",
+        ] {
+            let to = self.0.join(path);
+            if let Some(above) = to.parent() {
+                fs::create_dir_all(above).with_context(|| above.display().to_string())?;
+            }
+            run_command(Command::new("cp").arg("-a").arg(content.join(path)).arg(&to))?;
+        }
+        Ok(())
     }
 
     fn binaries(&self) -> Result<()> {

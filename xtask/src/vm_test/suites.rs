@@ -35,7 +35,7 @@ const fn long(package: &'static str, file: &'static str) -> Suite {
     }
 }
 
-const SUITES: [Suite; 14] = [
+const SUITES: [Suite; 13] = [
     smoke("cgroups", "privileged"),
     smoke("runtime", "bundles"),
     long("e2e", "limits"),
@@ -49,7 +49,6 @@ const SUITES: [Suite; 14] = [
     long("e2e", "images"),
     long("e2e", "health"),
     long("e2e", "network"),
-    long("crash", "kill"),
 ];
 
 /// Those that are wanted.

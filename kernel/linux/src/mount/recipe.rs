@@ -61,6 +61,12 @@ pub enum RecipeError {
         /// What the kernel said.
         source: Errno,
     },
+    /// Linux before 6.7 takes the names of all layers as one short text.
+    #[error("{layers} layers are more than this kernel can stack (about 60 before Linux 6.7)")]
+    TooManyLayers {
+        /// How many there are.
+        layers: usize,
+    },
     /// A step of making the mount failed.
     #[error("{step}: {source}")]
     Mount {
@@ -75,9 +81,8 @@ impl Recipe {
     /// Makes a mount of this recipe that is attached nowhere; `move_mount` puts it into place, closing the
     /// descriptor destroys it. Lookups may go through it at once.
     ///
-    /// Needs CAP_SYS_ADMIN. Layers are passed by descriptor (Linux 6.13), else by name (6.5), else as one
-    /// `lowerdir` of names relative to `/proc/self/fd`: only that last way changes the working directory for a
-    /// moment, so on kernels before 6.5 call it from a single-threaded process.
+    /// Needs CAP_SYS_ADMIN. Layers are passed by descriptor (Linux 6.13), else by name (6.7), else as one
+    /// `lowerdir` of names relative to `/proc/self/fd`.
     ///
     /// # Errors
     /// [`RecipeError`] says which directory or option was refused.
@@ -143,7 +148,7 @@ fn mount_overlay(
     };
     let fs = context()?;
     let tried = add_layers(&fs, lowers, upper_work).and_then(|()| finish(&fs, upper_work.is_none()));
-    // Linux before 6.5 has no `lowerdir+`, and says so only when the mount is made.
+    // Linux before 6.7 has no `lowerdir+`; before 6.5 it says so only when the mount is made.
     let unknown = match &tried {
         Err(RecipeError::Option { option, source }) => {
             *source == Errno::INVAL && option.starts_with("lowerdir+")
@@ -151,10 +156,19 @@ fn mount_overlay(
         Err(RecipeError::Mount { step: CREATE, source }) => *source == Errno::INVAL,
         _ => false,
     };
-    if unknown && let Ok(mount) = mount_old_overlay(&context()?, lowers, upper_work) {
-        return Ok(mount);
+    if !unknown {
+        return tried;
     }
-    tried
+    let fs = context()?;
+    let step = |source| RecipeError::Mount {
+        step: "a directory of its own for a thread",
+        source,
+    };
+    match crate::namespace::with_own_directory(|| mount_old_overlay(&fs, lowers, upper_work)).map_err(step)? {
+        // The kernel knows `lowerdir+`, and its refusal had another reason.
+        Err(RecipeError::Mount { step: CREATE, .. }) => tried,
+        other => other,
+    }
 }
 
 fn add_layers(
@@ -175,8 +189,9 @@ fn add_layers(
 fn add_layer(fs: &OwnedFd, key: &str, path: &Path) -> Result<(), RecipeError> {
     let directory = open_directory(path)?;
     match fsconfig_set_fd(fs, key, &directory) {
-        // Before 6.13 overlayfs took no descriptors; `fsconfig` limits names to 255 bytes.
-        Err(Errno::INVAL) => fsconfig_set_string(fs, key, path),
+        // Before 6.13 overlayfs took no descriptors, and before 6.5 it was mounted through a layer of the kernel that
+        // knows none at all; `fsconfig` limits names to 255 bytes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => fsconfig_set_string(fs, key, path),
         other => other,
     }
     .map_err(|source| RecipeError::Option {
@@ -197,8 +212,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, RecipeError> {
     })
 }
 
-/// Linux before 6.5: one `lowerdir` value of at most 255 bytes, so the layers are named by the numbers of their
-/// descriptors, relative to `/proc/self/fd`.
+/// What `fsconfig` takes as a value.
+const LONGEST_VALUE: usize = 255;
+
+/// Linux before 6.7: one `lowerdir` value of at most 255 bytes, so the layers are named by the numbers of their
+/// descriptors, relative to `/proc/self/fd`. The calling thread changes its working directory for a moment.
 fn mount_old_overlay(
     fs: &OwnedFd,
     lowers: &[PathBuf],
@@ -210,6 +228,10 @@ fn mount_old_overlay(
         .map(|path| open_directory(path))
         .collect::<Result<Vec<_>, _>>()?;
     let names: Vec<String> = directories.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+    let names = names.join(":");
+    if names.len() > LONGEST_VALUE {
+        return Err(RecipeError::TooManyLayers { layers: lowers.len() });
+    }
     let before = open_directory(Path::new("."))?;
     let step = |step| move |source| RecipeError::Mount { step, source };
     rustix::process::chdir("/proc/self/fd").map_err(step("chdir(/proc/self/fd)"))?;
@@ -220,7 +242,7 @@ fn mount_old_overlay(
         })
     };
     let result = (|| {
-        set("lowerdir", &names.join(":"))?;
+        set("lowerdir", &names)?;
         let mut kept = Vec::new();
         if let Some((upper, work)) = upper_work {
             for (key, path) in [("upperdir", upper), ("workdir", work)] {
@@ -324,11 +346,10 @@ mod tests {
         if !is_root() {
             return;
         }
-        // On a thread with a working directory of its own, because the way round changes it.
-        let thread = std::thread::spawn(|| {
-            // SAFETY: CLONE_FS concerns this thread alone and no memory.
-            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) }.unwrap();
-            let before = std::env::current_dir().unwrap();
+        let directory = || std::env::current_dir().unwrap();
+        let outside = directory();
+        crate::namespace::with_own_directory(|| {
+            let before = directory();
             let temp = tempfile::tempdir().unwrap();
             let (lowers, upper, work) = layers(temp.path());
             let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
@@ -337,9 +358,15 @@ mod tests {
                 (read(&mount, "both"), read(&mount, "below")),
                 ("top".to_owned(), "bottom".to_owned())
             );
-            assert_eq!(std::env::current_dir().unwrap(), before);
-        });
-        thread.join().unwrap();
+            assert_eq!(directory(), before);
+
+            let many: Vec<PathBuf> = lowers.iter().cycle().take(200).cloned().collect();
+            let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+            let refused = mount_old_overlay(&fs, &many, None).unwrap_err();
+            assert!(matches!(refused, RecipeError::TooManyLayers { layers: 200 }));
+        })
+        .unwrap();
+        assert_eq!(directory(), outside);
     }
 
     #[test]
