@@ -3,6 +3,8 @@
 //! A command declares its flags in a table ([`Flag`]); [`parse`] checks the arguments against it, with the messages of
 //! the Go library that docker uses, and hands out a [`Parsed`].
 
+pub(crate) mod recurring;
+
 use crate::units;
 
 /// What a flag's value is.
@@ -64,6 +66,25 @@ pub(crate) const fn flag(
         default,
         about,
     }
+}
+
+/// A table of `N` flags out of two: what several commands share, and what one has beside it. A wrong `N` does not compile.
+pub(crate) const fn joined<const N: usize>(shared: &[Flag], own: &[Flag]) -> [Flag; N] {
+    assert!(
+        shared.len() + own.len() == N,
+        "N is the number of flags in both tables"
+    );
+    let mut all = [flag("", '\0', Kind::Bool, "", "", ""); N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < shared.len() {
+            shared[at]
+        } else {
+            own[at - shared.len()]
+        };
+        at += 1;
+    }
+    all
 }
 
 /// The flags that were given, and the arguments.

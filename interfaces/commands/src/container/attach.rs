@@ -5,7 +5,7 @@ use client::{AttachOptions, WaitCondition};
 use super::run::detach_keys;
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::streams::{self, Pump, Session, Target};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -18,14 +18,7 @@ pub(crate) static COMMAND: Command = Command {
     count: Count::Exactly(1),
     stop_early: false,
     flags: &[
-        flag(
-            "detach-keys",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Override the key sequence for detaching a container",
-        ),
+        recurring::DETACH_KEYS,
         flag("no-stdin", '\0', Kind::Bool, "", "", "Do not attach STDIN"),
         flag(
             "sig-proxy",

@@ -6,7 +6,7 @@ use super::options;
 use super::run::detach_keys;
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::streams::{self, Ending, Pump, Session, Target};
 use crate::tree::{Command, Count, run};
 
@@ -25,14 +25,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Detached mode: run command in the background",
         ),
-        flag(
-            "detach-keys",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Override the key sequence for detaching a container",
-        ),
+        recurring::DETACH_KEYS,
         flag("env", 'e', Kind::List, "list", "", "Set environment variables"),
         flag(
             "env-file",

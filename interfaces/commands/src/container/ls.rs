@@ -3,7 +3,7 @@
 use super::ports::{self, Port};
 use crate::app::App;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::list::{self, Layout};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -24,22 +24,8 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Show all containers (default shows just running)",
         ),
-        flag(
-            "filter",
-            'f',
-            Kind::List,
-            "filter",
-            "",
-            "Filter output based on conditions provided",
-        ),
-        flag(
-            "format",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        recurring::FILTER,
+        recurring::FORMAT_LIST,
         flag(
             "last",
             'n',
@@ -56,7 +42,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Show the latest created container (includes all states)",
         ),
-        flag("no-trunc", '\0', Kind::Bool, "", "", "Don't truncate output"),
+        recurring::NO_TRUNC,
         flag("quiet", 'q', Kind::Bool, "", "", "Only display container IDs"),
         flag("size", 's', Kind::Bool, "", "", "Display total file sizes"),
     ],

@@ -1,5 +1,6 @@
 //! The flags of `run` and `create` as the body of `POST /containers/create`.
 
+mod flags;
 mod health;
 mod mounts;
 mod networks;
@@ -16,6 +17,7 @@ use api_types::container::{
 use crate::flags::{Parsed, nano_cpus};
 use crate::units;
 
+pub(super) use flags::FLAGS;
 pub(crate) use networks::endpoint;
 pub(crate) use values::{environment, map, pairs};
 

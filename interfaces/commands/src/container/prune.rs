@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Parsed, recurring};
 use crate::prune;
 use crate::tree::{Command, Count, run};
 
@@ -12,17 +12,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "",
     count: Count::Exactly(0),
     stop_early: false,
-    flags: &[
-        flag(
-            "filter",
-            '\0',
-            Kind::List,
-            "filter",
-            "",
-            "Provide filter values (e.g. \"until=<timestamp>\")",
-        ),
-        flag("force", 'f', Kind::Bool, "", "", "Do not prompt for confirmation"),
-    ],
+    flags: &[recurring::FILTER_PRUNE, recurring::FORCE_PRUNE],
     run: run!(execute),
 };
 

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::Parsed;
 use crate::tree::{Command, Count, run};
 
 pub(crate) static COMMAND: Command = Command {
@@ -11,24 +11,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "container restart, restart",
     count: Count::AtLeast(1),
     stop_early: false,
-    flags: &[
-        flag(
-            "signal",
-            's',
-            Kind::Text,
-            "string",
-            "",
-            "Signal to send to the container",
-        ),
-        flag(
-            "timeout",
-            't',
-            Kind::Int,
-            "int",
-            "",
-            "Seconds to wait before killing the container",
-        ),
-    ],
+    flags: super::stop::FLAGS,
     run: run!(execute),
 };
 

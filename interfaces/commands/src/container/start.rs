@@ -5,7 +5,7 @@ use client::{AttachOptions, WaitCondition};
 use super::run::detach_keys;
 use crate::app::App;
 use crate::failure::{Failure, Outcome, Problems};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::streams::{self, Pump, Session, Target};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -42,14 +42,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Use a custom checkpoint storage directory",
         ),
-        flag(
-            "detach-keys",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Override the key sequence for detaching a container",
-        ),
+        recurring::DETACH_KEYS,
         flag("interactive", 'i', Kind::Bool, "", "", "Attach container's STDIN"),
     ],
     run: run!(execute),

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::list::{self, Format, Layout};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -30,14 +30,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Show all containers (default shows just running)",
         ),
-        flag(
-            "format",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        recurring::FORMAT_LIST,
         flag(
             "no-stream",
             '\0',

@@ -2,8 +2,28 @@
 
 use crate::app::App;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Flag, Kind, Parsed, flag};
 use crate::tree::{Command, Count, run};
+
+/// How a container is told to end; `restart` has the same.
+pub(super) const FLAGS: &[Flag] = &[
+    flag(
+        "signal",
+        's',
+        Kind::Text,
+        "string",
+        "",
+        "Signal to send to the container",
+    ),
+    flag(
+        "timeout",
+        't',
+        Kind::Int,
+        "int",
+        "",
+        "Seconds to wait before killing the container",
+    ),
+];
 
 pub(crate) static COMMAND: Command = Command {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -11,24 +31,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "container stop, stop",
     count: Count::AtLeast(1),
     stop_early: false,
-    flags: &[
-        flag(
-            "signal",
-            's',
-            Kind::Text,
-            "string",
-            "",
-            "Signal to send to the container",
-        ),
-        flag(
-            "timeout",
-            't',
-            Kind::Int,
-            "int",
-            "",
-            "Seconds to wait before killing the container",
-        ),
-    ],
+    flags: FLAGS,
     run: run!(execute),
 };
 

@@ -1,10 +1,11 @@
 //! `dhow context create`.
 
 use super::store::{self, Stored};
+use super::update::FLAGS;
 use crate::app::App;
 use crate::console;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, joined};
 use crate::tree::{Command, Count, run};
 
 pub(crate) static COMMAND: Command = Command {
@@ -13,32 +14,17 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "",
     count: Count::Exactly(1),
     stop_early: false,
-    flags: &[
-        flag(
-            "description",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Description of the context",
-        ),
-        flag(
-            "docker",
-            '\0',
-            Kind::List,
-            "stringToString",
-            "[]",
-            "set the docker endpoint",
-        ),
-        flag(
+    flags: &joined::<{ FLAGS.len() + 1 }>(
+        FLAGS,
+        &[flag(
             "from",
             '\0',
             Kind::Text,
             "string",
             "",
             "create context from a named context",
-        ),
-    ],
+        )],
+    ),
     run: run!(execute),
 };
 

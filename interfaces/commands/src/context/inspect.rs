@@ -3,7 +3,7 @@
 use super::store;
 use crate::app::App;
 use crate::failure::{Outcome, Problems};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Parsed, recurring};
 use crate::inspect;
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -14,14 +14,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "",
     count: Count::AtLeast(0),
     stop_early: false,
-    flags: &[flag(
-        "format",
-        'f',
-        Kind::Text,
-        "string",
-        "",
-        "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-    )],
+    flags: &[recurring::FORMAT_OBJECT],
     run: run!(execute),
 };
 

@@ -4,8 +4,28 @@ use super::store;
 use crate::app::App;
 use crate::console;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Flag, Kind, Parsed, flag};
 use crate::tree::{Command, Count, run};
+
+/// What a context says; `create` has these, too.
+pub(super) const FLAGS: &[Flag] = &[
+    flag(
+        "description",
+        '\0',
+        Kind::Text,
+        "string",
+        "",
+        "Description of the context",
+    ),
+    flag(
+        "docker",
+        '\0',
+        Kind::List,
+        "stringToString",
+        "[]",
+        "set the docker endpoint",
+    ),
+];
 
 pub(crate) static COMMAND: Command = Command {
     usage: "[OPTIONS] CONTEXT",
@@ -13,24 +33,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "",
     count: Count::Exactly(1),
     stop_early: false,
-    flags: &[
-        flag(
-            "description",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Description of the context",
-        ),
-        flag(
-            "docker",
-            '\0',
-            Kind::List,
-            "stringToString",
-            "[]",
-            "set the docker endpoint",
-        ),
-    ],
+    flags: FLAGS,
     run: run!(execute),
 };
 

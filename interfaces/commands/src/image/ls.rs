@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::list::{self, Layout};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -24,23 +24,9 @@ pub(crate) static COMMAND: Command = Command {
             "Show all images (default hides intermediate images)",
         ),
         flag("digests", '\0', Kind::Bool, "", "", "Show digests"),
-        flag(
-            "filter",
-            'f',
-            Kind::List,
-            "filter",
-            "",
-            "Filter output based on conditions provided",
-        ),
-        flag(
-            "format",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
-        flag("no-trunc", '\0', Kind::Bool, "", "", "Don't truncate output"),
+        recurring::FILTER,
+        recurring::FORMAT_LIST,
+        recurring::NO_TRUNC,
         flag("quiet", 'q', Kind::Bool, "", "", "Only show image IDs"),
         flag(
             "tree",

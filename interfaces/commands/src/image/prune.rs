@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::console;
 use crate::failure::Outcome;
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::prune;
 use crate::tree::{Command, Count, run};
 
@@ -22,15 +22,8 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Remove all unused images, not just dangling ones",
         ),
-        flag(
-            "filter",
-            '\0',
-            Kind::List,
-            "filter",
-            "",
-            "Provide filter values (e.g. \"until=<timestamp>\")",
-        ),
-        flag("force", 'f', Kind::Bool, "", "", "Do not prompt for confirmation"),
+        recurring::FILTER_PRUNE,
+        recurring::FORCE_PRUNE,
     ],
     run: run!(execute),
 };

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::console;
 use crate::container;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::image;
 use crate::list::{self, Format, Layout};
 use crate::template::Value;
@@ -19,14 +19,7 @@ pub(crate) static COMMAND: Command = Command {
     count: Count::Exactly(0),
     stop_early: false,
     flags: &[
-        flag(
-            "format",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        recurring::FORMAT_LIST,
         flag(
             "verbose",
             'v',

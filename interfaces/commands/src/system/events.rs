@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::console;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::template::{MissingKey, Template, Value};
 use crate::tree::{Command, Count, run};
 use crate::units;
@@ -15,14 +15,7 @@ pub(crate) static COMMAND: Command = Command {
     count: Count::Exactly(0),
     stop_early: false,
     flags: &[
-        flag(
-            "filter",
-            'f',
-            Kind::List,
-            "filter",
-            "",
-            "Filter output based on conditions provided",
-        ),
+        recurring::FILTER,
         flag(
             "format",
             '\0',

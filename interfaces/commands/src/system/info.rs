@@ -3,7 +3,7 @@
 use crate::app::{App, VERSION};
 use crate::console;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Parsed, recurring};
 use crate::template::{MissingKey, Template, Value};
 use crate::tree::{Command, Count, run};
 use crate::units;
@@ -14,14 +14,7 @@ pub(crate) static COMMAND: Command = Command {
     aliases: "system info, info",
     count: Count::Exactly(0),
     stop_early: false,
-    flags: &[flag(
-        "format",
-        'f',
-        Kind::Text,
-        "string",
-        "",
-        "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-    )],
+    flags: &[recurring::FORMAT_OBJECT],
     run: run!(execute),
 };
 

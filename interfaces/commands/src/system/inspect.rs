@@ -4,7 +4,7 @@ use client::ClientError;
 
 use crate::app::App;
 use crate::failure::{Failure, Outcome, Problems};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::inspect;
 use crate::tree::{Command, Count, run};
 
@@ -15,14 +15,7 @@ pub(crate) static COMMAND: Command = Command {
     count: Count::AtLeast(1),
     stop_early: false,
     flags: &[
-        flag(
-            "format",
-            'f',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        recurring::FORMAT_OBJECT,
         flag(
             "size",
             's',

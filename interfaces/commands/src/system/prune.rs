@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::console;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::prune;
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -31,7 +31,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Provide filter values (e.g. \"label=<key>=<value>\")",
         ),
-        flag("force", 'f', Kind::Bool, "", "", "Do not prompt for confirmation"),
+        recurring::FORCE_PRUNE,
         flag("volumes", '\0', Kind::Bool, "", "", "Prune anonymous volumes"),
     ],
     run: run!(execute),

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::list::{self, Layout};
 use crate::template::Value;
 use crate::tree::{Command, Count, run};
@@ -31,14 +31,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Provide filter values (e.g. \"dangling=true\")",
         ),
-        flag(
-            "format",
-            '\0',
-            Kind::Text,
-            "string",
-            "",
-            "Format output using a custom template:\n'table':            Print output in table format with column headers (default)\n'table TEMPLATE':   Print output in table format using the given Go template\n'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.\nRefer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
-        ),
+        recurring::FORMAT_LIST,
         flag("quiet", 'q', Kind::Bool, "", "", "Only display volume names"),
     ],
     run: run!(execute),

@@ -5,7 +5,7 @@ use api_types::ApiVersion;
 use crate::app::App;
 use crate::console;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::prune;
 use crate::tree::{Command, Count, run};
 
@@ -32,7 +32,7 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Provide filter values (e.g. \"label=<label>\")",
         ),
-        flag("force", 'f', Kind::Bool, "", "", "Do not prompt for confirmation"),
+        recurring::FORCE_PRUNE,
     ],
     run: run!(execute),
 };
