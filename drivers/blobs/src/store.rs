@@ -221,6 +221,39 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether a blob may have this name.
+    pub(crate) fn check_name(&self, digest: &Digest) -> Result<(), BlobError> {
+        name_of(digest).map(drop)
+    }
+
+    /// Gives a synced file its name by `link`, durably.
+    pub(crate) fn link(
+        &self,
+        digest: &Digest,
+        size: u64,
+        link: impl Fn(&File, &str) -> Result<(), Errno>,
+    ) -> Result<Blob, BlobError> {
+        let failed = |error: Errno| file_error("name", &self.path.join(digest.hex()), error.into());
+        match link(&self.directory, digest.hex()) {
+            // Somebody stored the same content before. If a broken file system left another size, replace it.
+            Err(Errno::EXIST) if self.size(digest)? == Some(size) => {}
+            Err(Errno::EXIST) => {
+                self.remove(digest)?;
+                link(&self.directory, digest.hex()).map_err(failed)?;
+            }
+            other => other.map_err(failed)?,
+        }
+        self.directory
+            .sync_all()
+            .map_err(|error| file_error("sync", &self.path, error))?;
+        Ok(Blob {
+            digest: digest.clone(),
+            size,
+        })
+    }
+}
+
 /// A blob being written; dropped without [`BlobWriter::commit`] it never existed: the file has no name until then.
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
@@ -247,39 +280,20 @@ impl BlobWriter<'_> {
             name_of(expected)?;
             check(expected, digest.clone())?;
         }
-        let failed = |step, error| file_error(step, &store.path.join(digest.hex()), error);
-        file.sync_data().map_err(|error| failed("sync", error))?;
+        let path = store.path.join(digest.hex());
+        file.sync_data()
+            .map_err(|error| file_error("sync", &path, error))?;
         // linkat(2) with AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH; by /proc it needs nothing.
         let nameless = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-        let linked = rustix::fs::linkat(
-            rustix::fs::CWD,
-            nameless,
-            &store.directory,
-            digest.hex(),
-            AtFlags::SYMLINK_FOLLOW,
-        );
-        match linked {
-            // Somebody stored the same content before. If a broken file system left another size, replace it.
-            Err(Errno::EXIST) if store.size(&digest)? == Some(size) => {}
-            Err(Errno::EXIST) => {
-                store.remove(&digest)?;
-                let nameless = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-                rustix::fs::linkat(
-                    rustix::fs::CWD,
-                    nameless,
-                    &store.directory,
-                    digest.hex(),
-                    AtFlags::SYMLINK_FOLLOW,
-                )
-                .map_err(|error| failed("name", error.into()))?;
-            }
-            other => other.map_err(|error| failed("name", error.into()))?,
-        }
-        store
-            .directory
-            .sync_all()
-            .map_err(|error| file_error("sync", &store.path, error))?;
-        Ok(Blob { digest, size })
+        store.link(&digest, size, |directory, name| {
+            rustix::fs::linkat(
+                rustix::fs::CWD,
+                &nameless,
+                directory,
+                name,
+                AtFlags::SYMLINK_FOLLOW,
+            )
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Typed tables: rows in memory for readers, bytes in the file for the next boot.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
@@ -84,6 +85,21 @@ impl<R: Row> Table<R> {
     pub fn with_prefix(&self, prefix: &str, limit: usize) -> Vec<(String, Arc<R>)> {
         let rows = self.read();
         rows.range(prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(k, r)| (k.clone(), r.clone()))
+            .collect()
+    }
+
+    /// The rows whose keys start with `prefix` and come after the key `after`, at most `limit` of them.
+    pub fn with_prefix_after(&self, prefix: &str, after: &str, limit: usize) -> Vec<(String, Arc<R>)> {
+        let start = if after < prefix {
+            Bound::Included(prefix)
+        } else {
+            Bound::Excluded(after)
+        };
+        let rows = self.read();
+        rows.range::<str, _>((start, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit)
             .map(|(k, r)| (k.clone(), r.clone()))

@@ -206,3 +206,25 @@ fn a_damaged_file_is_refused_with_the_way_out() {
     let error = Store::open(&path).unwrap_err().to_string();
     assert!(error.contains("dhowd state restore"), "{error}");
 }
+
+#[test]
+fn rows_with_a_prefix_are_listed_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let scope = Store::open(&dir.path().join("state.redb"))
+        .unwrap()
+        .scope("harbour");
+    let boats = scope.table::<Boat>().unwrap();
+    let mut tx = scope.transaction();
+    for key in ["a:1", "b:1", "b:2", "b:3", "c:1"] {
+        tx = tx.put(&boats, key, &Boat { mast: 1 });
+    }
+    tx.commit().wait().unwrap();
+    let page = |after: &str, limit| -> Vec<String> {
+        let rows = boats.with_prefix_after("b:", after, limit);
+        rows.into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(page("", 2), ["b:1", "b:2"]);
+    assert_eq!(page("b:2", 9), ["b:3"]);
+    assert_eq!(page("b:15", 1), ["b:2"]);
+    assert!(page("b:3", 9).is_empty() && page("z", 9).is_empty());
+}

@@ -13,6 +13,16 @@ use crate::digest::{Digest, DigestError};
 
 pub use glob::{PatternError, familiar_match};
 
+/// Whether `text` is the path of a repository (`team/app`), as registries name it: without domain, tag or digest.
+pub fn is_repository(text: &str) -> bool {
+    text.len() <= 255 && text.split('/').all(grammar::is_path_component)
+}
+
+/// Whether `text` may be a tag.
+pub fn is_tag(text: &str) -> bool {
+    grammar::is_tag(text)
+}
+
 /// The domain that is left out in the familiar form.
 pub const DEFAULT_DOMAIN: &str = "docker.io";
 /// The older name of [`DEFAULT_DOMAIN`].

@@ -30,12 +30,14 @@ const SAME_FLOOR: [(&str, &str, &str); 20] = [
 ];
 
 /// Crates that must not see a floor that lies below them: (user, forbidden floor).
-const BLIND: [(&str, &str); 7] = [
+const BLIND: [(&str, &str); 9] = [
     ("client", "services"),
     ("client", "drivers"),
     ("commands", "services"),
     ("commands", "drivers"),
     ("dhow", "services"),
+    ("registry", "services"),
+    ("dhow-registry", "services"),
     ("dhow", "drivers"),
     ("dhow-runtime", "services"),
 ];

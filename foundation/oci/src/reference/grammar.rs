@@ -49,7 +49,7 @@ pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
 }
 
 /// `alphanumeric *(separator alphanumeric)`, separators being `.`, `_`, `__` and any number of `-`.
-fn is_path_component(component: &str) -> bool {
+pub(super) fn is_path_component(component: &str) -> bool {
     let is_alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut rest = component.as_bytes();
     loop {

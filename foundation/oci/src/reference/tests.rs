@@ -221,3 +221,27 @@ proptest! {
         let _ = AnyReference::parse(&input);
     }
 }
+
+#[test]
+fn a_repository_of_a_registry_has_neither_domain_nor_tag_nor_steps_upwards() {
+    for good in ["a", "a/b", "team/my-app__x.y", "a--b", &"a".repeat(255)] {
+        assert!(is_repository(good), "{good}");
+    }
+    for bad in [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "A",
+        "..",
+        "a/../b",
+        "a:1",
+        "a_",
+        "a@b",
+        "a___b",
+        &"a".repeat(256),
+    ] {
+        assert!(!is_repository(bad), "{bad}");
+    }
+    assert!(is_tag("1.0_x-Y") && !is_tag(".x") && !is_tag("") && !is_tag("a/b") && !is_tag(&"a".repeat(129)));
+}
