@@ -48,7 +48,11 @@ fn tell(server: &Server, promised: &mut Promised) -> Option<()> {
         let chunk = server.patch(&place).body(first).try_send().ok()?;
         assert_eq!(chunk.status, 202, "{chunk:?}");
         let digest = Digest::sha256(content);
-        let last = server.put(&with(&place, &format!("digest={digest}"))).body(second).try_send().ok()?;
+        let last = server
+            .put(&with(&place, &format!("digest={digest}")))
+            .body(second)
+            .try_send()
+            .ok()?;
         assert_eq!(last.status, 201, "{last:?}");
         Some(digest)
     };
@@ -69,14 +73,26 @@ fn tell(server: &Server, promised: &mut Promised) -> Option<()> {
         }
     };
     let kept = image("kept")?;
-    promised.manifests.push(("/v2/app/manifests/kept".to_owned(), kept.to_string().into_bytes()));
+    promised
+        .manifests
+        .push(("/v2/app/manifests/kept".to_owned(), kept.to_string().into_bytes()));
     let layer = Digest::sha256(b"a layer");
-    promised.blobs.push((format!("/v2/app/blobs/{layer}"), b"a layer".to_vec()));
+    promised
+        .blobs
+        .push((format!("/v2/app/blobs/{layer}"), b"a layer".to_vec()));
     let index = json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []});
-    let request = server.put("/v2/app/manifests/gone").header("Content-Type", media_type::OCI_INDEX);
-    assert_eq!(request.body(index.to_string().as_bytes()).try_send().ok()?.status, 201);
+    let request = server
+        .put("/v2/app/manifests/gone")
+        .header("Content-Type", media_type::OCI_INDEX);
+    assert_eq!(
+        request.body(index.to_string().as_bytes()).try_send().ok()?.status,
+        201
+    );
     let digest = Digest::sha256(index.to_string());
-    let deleted = server.delete(&format!("/v2/app/manifests/{digest}")).try_send().ok()?;
+    let deleted = server
+        .delete(&format!("/v2/app/manifests/{digest}"))
+        .try_send()
+        .ok()?;
     assert_eq!(deleted.status, 202, "{deleted:?}");
     promised.gone.push("/v2/app/manifests/gone".to_owned());
     pushed(b"garbage")?;
@@ -84,7 +100,9 @@ fn tell(server: &Server, promised: &mut Promised) -> Option<()> {
 }
 
 fn kill_at(point: &str) {
-    let Some(mut server) = server_with(eager()) else { return };
+    let Some(mut server) = server_with(eager()) else {
+        return;
+    };
     server.kill();
     server.set_environment(&[("DHOW_CRASH_AT", point)]);
     server.start();
@@ -109,9 +127,13 @@ fn kill_at(point: &str) {
     server.start();
     let wanted = 3;
     e2e::until("the garbage is gone", || {
-        let stored = std::fs::read_dir(server.root().join("blobs/sha256")).expect("content").count();
+        let stored = std::fs::read_dir(server.root().join("blobs/sha256"))
+            .expect("content")
+            .count();
         assert!(stored >= wanted, "{point}: content is missing");
-        let uploads = std::fs::read_dir(server.root().join("uploads")).expect("uploads").count();
+        let uploads = std::fs::read_dir(server.root().join("uploads"))
+            .expect("uploads")
+            .count();
         // What was begun and not finished when the registry died waits for its client.
         stored == wanted && uploads <= 1
     });
