@@ -12,19 +12,25 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Metadata, cargo};
 use crate::{build, packages, vm_test};
 
-/// What the suites themselves use: an image's content, the oracle for filters, readers of what we write.
-const PACKAGES: [&str; 8] = [
+/// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, and the engines
+/// that must work with `dhow-runtime` as it is.
+const PACKAGES: [&str; 13] = [
     "busybox-static",
+    "conmon",
+    "crun",
+    "docker.io",
+    "podman",
     "python3-seccomp",
     "iproute2",
     "iptables",
     "nftables",
     "procps",
     "xz-utils",
+    "uidmap",
     "zstd",
 ];
-/// With --full also other engines, to exchange images and bundles with.
-const PACKAGES_FULL: [&str; 4] = ["docker.io", "podman", "crun", "debootstrap"];
+/// With --full also what only the long tests use.
+const PACKAGES_FULL: [&str; 1] = ["debootstrap"];
 
 /// The suites once more, on another kernel.
 const VIRTUAL_MACHINE: &str = "tests/vm";

@@ -179,7 +179,7 @@ fn another_process_is_executed_inside() {
     let wanted = std::fs::read_link(format!("/proc/{init}/ns/pid")).expect("link");
     assert_eq!(pid_namespace, format!("{}\nb\n", wanted.display()));
     let missing = place.run(&["exec", &place.id, "nope"]);
-    assert_eq!(missing.status.code(), Some(127));
+    assert_eq!(missing.status.code(), Some(255));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("executable file not found in $PATH"));
     assert_eq!(
         place

@@ -26,6 +26,8 @@ pub(crate) enum Notice {
     Ready = 6,
     /// A step failed; the child ends.
     Failed = 7,
+    /// Network devices shall be moved in.
+    Devices = 8,
 }
 
 /// One record.
@@ -110,6 +112,7 @@ pub(crate) fn receive(channel: impl AsFd) -> Result<Option<Record>> {
         5 => Notice::Listener,
         6 => Notice::Ready,
         7 => Notice::Failed,
+        8 => Notice::Devices,
         _ => return Err(Errno::PROTO),
     };
     let errno = Errno::from_raw_os_error(word(8).max(1));

@@ -2,17 +2,22 @@
 //!
 //! State lives in `<root>/<id>/`: [`store`] says what. Nothing is printed here: verbs write to the streams they are given.
 
+mod checkpoint;
 mod create;
+mod criu;
 mod delete;
 mod events;
 mod exec;
 mod features;
+mod field;
 mod flags;
 mod kill;
+mod limits;
 mod list;
 mod log;
 mod protect;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
@@ -21,6 +26,7 @@ mod store;
 mod terminal;
 mod time;
 mod update;
+mod verb;
 
 use std::ffi::CString;
 use std::io::Write;
@@ -29,6 +35,7 @@ use crate::CompileError;
 use flags::{Flag, Flags};
 use log::Log;
 use store::Store;
+use verb::Verb;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,26 @@ pub(crate) enum CliError {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
+    /// What a verb could not do, with the words that runc puts in front.
+    #[error("{what} failed: {source}")]
+    Failed {
+        /// The verb, after this program's name where runc names itself.
+        what: String,
+        /// Why.
+        source: Box<CliError>,
+        /// The exit code.
+        code: i32,
+    },
+    /// The file of a bundle does not describe a container.
+    #[error("{path}: {field}: {source}")]
+    Field {
+        /// The file.
+        path: String,
+        /// The property, as `process.user.uid`.
+        field: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// The runtime could not do it.
     #[error("unable to start container process: {0}")]
     Runtime(#[from] crate::Error),
@@ -88,10 +115,10 @@ impl CliError {
         |errno| Self::Signal { what, errno }
     }
 
-    /// runc gives 1 for everything of its own; a program that cannot be executed has the code of shells.
+    /// runc gives 1 for everything but the failure of `exec`.
     fn exit_code(&self) -> i32 {
         match self {
-            Self::Runtime(crate::Error::Exec(failure)) => failure.exit_code(),
+            Self::Failed { code, .. } => *code,
             _ => 1,
         }
     }
@@ -105,27 +132,71 @@ impl From<CompileError> for CliError {
 
 type Outcome = Result<i32, CliError>;
 
-/// What verbs get: where the state is, where to write.
+/// What verbs get: where the state is, where to write, how cgroups are handled.
 struct Session<'a> {
     store: Store,
     out: &'a mut dyn Write,
     log: Log,
+    cgroups: limits::Manager,
+    criu: String,
+}
+
+impl Session<'_> {
+    /// Writes to standard output.
+    fn print(&mut self, text: &str) -> Result<(), CliError> {
+        self.out
+            .write_all(text.as_bytes())
+            .map_err(CliError::file("write"))
+    }
 }
 
 const GLOBAL: &[Flag] = &[
-    Flag::value("root", None),
-    Flag::value("log", None),
-    Flag::value("log-format", None),
-    Flag::value("criu", None),
-    Flag::value("rootless", None),
-    Flag::switch("debug", None),
-    Flag::switch("systemd-cgroup", None),
-    Flag::switch("version", Some('v')),
-    Flag::switch("help", Some('h')),
+    Flag::switch("debug", None, "also log what is done"),
+    Flag::value("log", None, "file to log to (default: standard error)"),
+    Flag::value("log-format", None, "format of the log: text (default) or json"),
+    Flag::value(
+        "root",
+        None,
+        "directory of the containers' state, best on a tmpfs",
+    ),
+    Flag::value(
+        "criu",
+        None,
+        "the criu program, for checkpoint and restore (default: criu)",
+    ),
+    Flag::switch(
+        "systemd-cgroup",
+        None,
+        "let systemd make the cgroups; cgroupsPath is then slice:prefix:name",
+    ),
+    Flag::value(
+        "rootless",
+        None,
+        "go on where cgroups may not be made: true, false or auto (default)",
+    ),
+    Flag::switch("help", Some('h'), "show this help"),
+    Flag::switch("version", Some('v'), "show the version"),
 ];
 
-const HELP: &str = "usage: dhow-runtime [--root DIR] [--log FILE] [--log-format text|json] COMMAND\n\n\
-commands: create delete events exec features kill list pause ps resume run spec start state update\n";
+const VERBS: &[Verb] = &[
+    checkpoint::VERB,
+    create::VERB,
+    delete::VERB,
+    events::VERB,
+    exec::VERB,
+    features::VERB,
+    kill::VERB,
+    list::VERB,
+    state::PAUSE,
+    ps::VERB,
+    restore::VERB,
+    state::RESUME,
+    run::VERB,
+    spec::VERB,
+    start::VERB,
+    state::VERB,
+    update::VERB,
+];
 
 /// Runs one command; `arguments` without the program's name. Verbs that enter a container execute this program again, with
 /// `environment`, from a file that containers cannot change. Returns the exit code.
@@ -142,7 +213,9 @@ pub fn main(
     let (global, rest) = match Flags::parse(GLOBAL, arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let _ = writeln!(err, "{error}");
+            let _ = writeln!(out, "Incorrect Usage. {error}\n");
+            verb::overview(out, VERBS, GLOBAL);
+            Log::on_stderr().error(&error, err);
             return 1;
         }
     };
@@ -155,53 +228,94 @@ pub fn main(
         );
         return 0;
     }
-    let Some((verb, rest)) = rest.split_first().filter(|_| !global.has("help")) else {
-        let _ = out.write_all(HELP.as_bytes());
+    let log = match Log::new(global.get("log"), global.get("log-format"), global.has("debug")) {
+        Ok(log) => log,
+        Err(error) => {
+            Log::on_stderr().error(&error, err);
+            return 1;
+        }
+    };
+    let Some((name, rest)) = rest.split_first().filter(|_| !global.has("help")) else {
+        verb::overview(out, VERBS, GLOBAL);
         return 0;
     };
-    let log = Log::new(global.get("log"), global.get("log-format"));
-    let store = Store::new(global.get("root").unwrap_or("/run/dhow-runtime"));
-    let mut session = Session { store, out, log };
-    let outcome = if global.has("systemd-cgroup") {
-        Err(CliError::Usage("--systemd-cgroup is not supported yet".into()))
-    } else if let Err(error) = protect::before(verb, again) {
-        Err(error)
-    } else {
-        dispatch(verb, rest.to_vec(), &mut session)
+    if matches!(name.as_str(), "help" | "h") {
+        return help(rest.first(), &log, out, err);
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        log.error(&CliError::Usage(format!("No help topic for '{name}'")), err);
+        return 3;
     };
+    dispatch(verb, rest.to_vec(), &global, again, log, out, err)
+}
+
+fn help(name: Option<&String>, log: &Log, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
+    let Some(name) = name else {
+        verb::overview(out, VERBS, GLOBAL);
+        return 0;
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        log.error(&CliError::Usage(format!("No help topic for '{name}'")), err);
+        return 3;
+    };
+    let _ = out.write_all(verb.help().as_bytes());
+    0
+}
+
+fn dispatch(
+    verb: &Verb,
+    arguments: Vec<String>,
+    global: &Flags,
+    again: protect::Again,
+    log: Log,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> i32 {
+    let (flags, rest) = match verb.parse(arguments) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => {
+            let _ = out.write_all(verb.help().as_bytes());
+            return 0;
+        }
+        Err(error) => {
+            let _ = writeln!(out, "Incorrect Usage: {error}\n\n{}", verb.help());
+            log.error(&error, err);
+            return 1;
+        }
+    };
+    let manager = match limits::Manager::new(global.get("rootless"), global.has("systemd-cgroup")) {
+        Ok(manager) => manager,
+        Err(error) => {
+            log.error(&error, err);
+            return 1;
+        }
+    };
+    log.debug(&format!("{} {rest:?}", verb.name));
+    let mut session = Session {
+        store: Store::new(&store::root(global.get("root"), manager.rootless())),
+        out,
+        log,
+        cgroups: manager,
+        criu: global.get("criu").unwrap_or("criu").to_owned(),
+    };
+    let outcome = protect::before(verb.name, again).and_then(|()| (verb.act)(&flags, &rest, &mut session));
     outcome.unwrap_or_else(|error| {
+        let error = failed(verb.name, error);
         session.log.error(&error, err);
         error.exit_code()
     })
 }
 
-fn dispatch(verb: &str, rest: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    match verb {
-        "create" => create::main(rest, session),
-        "run" => run::main(rest, session),
-        "start" => start::main(rest, session),
-        "state" => state::main(rest, session),
-        "kill" => kill::main(rest, session),
-        "delete" => delete::main(rest, session),
-        "list" => list::main(rest, session),
-        "exec" => exec::main(rest, session),
-        "spec" => spec::main(rest, session),
-        "pause" => state::freeze(rest, session, true),
-        "resume" => state::freeze(rest, session, false),
-        "ps" => ps::main(rest, session),
-        "features" => features::main(rest, session),
-        "update" => update::main(rest, session),
-        "events" => events::main(rest, session),
-        "checkpoint" | "restore" => Err(CliError::Usage(format!("{verb} is not supported yet"))),
-        other => Err(CliError::Usage(format!("No help topic for '{other}'"))),
-    }
-}
-
-/// The only positional argument, an id.
-fn only_id(rest: &[String]) -> Result<&str, CliError> {
-    match rest {
-        [id] => Ok(id),
-        [] => Err(CliError::Usage("container id cannot be empty".into())),
-        _ => Err(CliError::Usage("accepts exactly one container id".into())),
+/// The words that runc puts in front of the failures of some verbs.
+fn failed(verb: &str, error: CliError) -> CliError {
+    let (what, code) = match verb {
+        "exec" => ("exec".to_owned(), 255),
+        "create" | "run" | "restore" => (format!("{} {verb}", verb::PROGRAM), 1),
+        _ => return error,
+    };
+    CliError::Failed {
+        what,
+        source: Box::new(error),
+        code,
     }
 }

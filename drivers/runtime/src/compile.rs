@@ -14,6 +14,7 @@ use std::ffi::CString;
 use fault::{Fault, Kind};
 use linux::namespace::Flags;
 use oci::runtime::{Linux, Seccomp, Spec};
+use rustix::thread::CpuSet;
 
 use crate::program::{Program, Step};
 
@@ -21,6 +22,7 @@ pub use devices::device_rules;
 pub(crate) use mount_options::names as mount_option_names;
 pub use mounts::CgroupMount;
 pub(crate) use namespaces::{flag, joined};
+pub(crate) use process::{memory_policy_flags, memory_policy_modes};
 
 /// Facts that a compilation depends on.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Options {
     pub bundle: String,
     /// HOME of the user, when the environment does not say.
     pub home: Option<String>,
+    /// Use chroot instead of pivot_root.
+    pub no_pivot: bool,
 }
 
 impl Default for Options {
@@ -60,6 +64,7 @@ impl Default for Options {
             cgroup_mounts: Vec::new(),
             bundle: String::from("/"),
             home: None,
+            no_pivot: false,
         }
     }
 }
@@ -169,7 +174,6 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Program, CompileError> 
     let process = spec.process.as_ref().ok_or(CompileError::NoProcess)?;
     let default = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&default);
-    refuse_missing(linux)?;
     let mut program = Program::default();
     program.steps.push(Step::OpenSelf);
     program.steps.push(Step::EnterCgroups);
@@ -185,11 +189,12 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Program, CompileError> 
     if program.namespaces.contains(Flags::NETWORK) {
         program.steps.push(Step::LoopbackUp);
     }
+    net_devices(linux, options, &mut program)?;
     if options.streams == Streams::Given {
         program.steps.push(Step::TakeStreams);
     }
     if own.contains(Flags::MOUNT) {
-        mounts::compile(spec, linux, options, &mut program.steps)?;
+        mounts::compile(spec, linux, options, &mut program)?;
     } else if spec.root.is_some() && options.rootfs.is_some() && !namespaces::joins_mount(linux) {
         return Err(CompileError::Namespace {
             what: "a root file system".into(),
@@ -205,14 +210,63 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Program, CompileError> 
     Ok(program)
 }
 
-/// Refuses what would otherwise be ignored silently.
-fn refuse_missing(linux: &Linux) -> Result<(), CompileError> {
-    if linux.intel_rdt.is_some() {
-        return Err(CompileError::Unsupported("linux.intelRdt"));
+/// The step that restricts a process to a list of processors such as `0-3,8`; none for an empty list.
+fn affinity_step(what: &'static str, list: &str) -> Result<Option<Step>, CompileError> {
+    if list.is_empty() {
+        return Ok(None);
     }
-    if !linux.net_devices.is_empty() {
-        return Err(CompileError::Unsupported("linux.netDevices"));
+    let unknown = || CompileError::Unknown {
+        what,
+        value: list.to_owned(),
+    };
+    let mask = process::numbers(list).ok_or_else(unknown)?;
+    let mut set = CpuSet::new();
+    for cpu in
+        (0..CpuSet::MAX_CPU).filter(|cpu| mask.get(cpu / 64).is_some_and(|word| word >> (cpu % 64) & 1 == 1))
+    {
+        set.set(cpu);
     }
+    if set.count() == 0 {
+        return Err(unknown());
+    }
+    Ok(Some(Step::Affinity(set)))
+}
+
+/// Network devices of the host: the container must have a network namespace that is not the host's.
+fn net_devices(linux: &Linux, options: &Options, program: &mut Program) -> Result<(), CompileError> {
+    if linux.net_devices.is_empty() {
+        return Ok(());
+    }
+    let network = oci::runtime::NamespaceKind::Network;
+    if !options.netns && !linux.namespaces.iter().any(|namespace| namespace.kind == network) {
+        return Err(CompileError::Namespace {
+            what: "linux.netDevices".into(),
+            namespace: "network",
+        });
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (name, device) in &linux.net_devices {
+        let inside = if device.name.is_empty() {
+            name
+        } else {
+            &device.name
+        };
+        for name in [name, inside] {
+            let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c == '\0';
+            if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.contains(bad) {
+                return Err(CompileError::Unknown {
+                    what: "linux.netDevices: name of a network device",
+                    value: name.clone(),
+                });
+            }
+        }
+        if !names.insert(inside) {
+            return Err(CompileError::Contradiction(
+                "linux.netDevices: two devices have the same name inside",
+            ));
+        }
+    }
+    program.steps.push(Step::AwaitDevices);
     Ok(())
 }
 
@@ -226,12 +280,16 @@ pub(crate) fn compile_exec(
     options: &Options,
     joined: Flags,
 ) -> Result<Program, CompileError> {
-    if process.exec_cpu_affinity.is_some() {
-        return Err(CompileError::Unsupported("execCPUAffinity"));
-    }
     let mut program = Program::default();
     program.steps.push(Step::OpenSelf);
+    let affinity = process.exec_cpu_affinity.clone().unwrap_or_default();
+    program
+        .steps
+        .extend(affinity_step("execCPUAffinity.initial", &affinity.initial)?);
     program.steps.push(Step::EnterCgroups);
+    program
+        .steps
+        .extend(affinity_step("execCPUAffinity.final", &affinity.last)?);
     if joined != Flags::empty() {
         program.steps.push(Step::Join {
             fd: 0,

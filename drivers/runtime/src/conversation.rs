@@ -1,12 +1,13 @@
 //! The parent's side: clone the init, talk with it until it is ready, and until it has executed.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroups::Cgroup;
 use linux::Errno;
 use linux::namespace::Flags;
 use linux::process::{CloneArgs, Cloned, clone3};
-use oci::runtime::{Hooks, ProcessState, Seccomp, State};
+use oci::runtime::{Hooks, NetDevice, ProcessState, Seccomp, State};
 use rustix::process::Pid;
 
 use crate::channel::{self, Notice, Record};
@@ -31,6 +32,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) hooks: Option<&'a Hooks>,
     /// The filter, for its listener.
     pub(crate) seccomp: Option<&'a Seccomp>,
+    /// Network devices to move in.
+    pub(crate) net_devices: &'a BTreeMap<String, NetDevice>,
     /// What hooks and the listener are told.
     pub(crate) state: State,
 }
@@ -44,15 +47,14 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         .unwrap_or_default();
     // Also on a hybrid machine: the files are those of version 1 only, and CLONE_INTO_CGROUP costs nothing.
     let into = wishes.cgroup.and_then(Cgroup::v2_dir);
+    let prepared = crate::id_map::prepare(&program.prepared)?;
     let (ours, theirs) = channel::pair().map_err(|errno| parent("socketpair", errno))?;
     let _prepared = Prepared::enter(&program.parent)?;
-    let arguments = CloneArgs {
-        namespaces: program.namespaces,
-        cgroup: into,
-        sibling: false,
-    };
-    let cloned = clone3(&arguments).map_err(|errno| parent("clone3", errno))?;
-    let (pid, pidfd) = match cloned {
+    let user = program
+        .parent
+        .join_user
+        .and_then(|place| wishes.joined.get(place).copied());
+    let (pid, pidfd) = match clone_init(program.namespaces, into, user)? {
         Cloned::Child => {
             let streams = match wishes.stdio {
                 Stdio::Fds {
@@ -74,6 +76,7 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
                     cgroups,
                     streams,
                     rootfs,
+                    prepared,
                     go,
                 },
             )
@@ -84,6 +87,7 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
     let Wishes {
         hooks,
         seccomp,
+        net_devices,
         mut state,
         ..
     } = wishes;
@@ -93,11 +97,13 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         pidfd,
         master: None,
         warnings: Vec::new(),
+        net_devices: BTreeMap::new(),
+        resctrl: None,
         channel: ours,
         program,
         hooks: None,
     };
-    match until_ready(&mut created, hooks, seccomp, &mut state) {
+    match until_ready(&mut created, hooks, seccomp, net_devices, &mut state) {
         Ok(()) => {
             created.hooks = hooks.cloned().map(|hooks| StartHooks { hooks, state });
             Ok(created)
@@ -110,10 +116,66 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
     }
 }
 
+/// Clones the init. Where it joins a user namespace, a process in between does so first, because all that belongs to the
+/// container must belong to that namespace; the init is our child all the same.
+fn clone_init(
+    namespaces: Flags,
+    cgroup: Option<BorrowedFd<'_>>,
+    user: Option<BorrowedFd<'_>>,
+) -> Result<Cloned, Error> {
+    let fail = |errno| parent("clone3", errno);
+    let Some(user) = user else {
+        let arguments = CloneArgs {
+            namespaces,
+            cgroup,
+            sibling: false,
+        };
+        return clone3(&arguments).map_err(fail);
+    };
+    let (ours, theirs) = channel::pair().map_err(fail)?;
+    let between = CloneArgs {
+        cgroup,
+        ..CloneArgs::default()
+    };
+    match clone3(&between).map_err(fail)? {
+        Cloned::Child => {
+            let sibling = CloneArgs {
+                namespaces,
+                cgroup: None,
+                sibling: true,
+            };
+            match init::join_user(user).and_then(|()| clone3(&sibling)) {
+                Ok(Cloned::Child) => return Ok(Cloned::Child),
+                Ok(Cloned::Parent { pid, pidfd }) => {
+                    let number = pid.as_raw_pid().to_ne_bytes();
+                    let _ = linux::fd::send(&theirs, &number, &[pidfd.as_fd()]);
+                }
+                Err(errno) => {
+                    let _ = linux::fd::send(&theirs, &(-errno.raw_os_error()).to_ne_bytes(), &[]);
+                }
+            }
+            linux::process::exit_now(0)
+        }
+        Cloned::Parent { pidfd: between, .. } => {
+            drop(theirs);
+            let mut number = [0_u8; 4];
+            let received = linux::fd::receive(&ours, &mut number).map_err(fail);
+            let _ = linux::process::wait(&between);
+            let number = i32::from_ne_bytes(number);
+            match (received?.fds.into_iter().next(), Pid::from_raw(number)) {
+                (Some(pidfd), Some(pid)) if number > 0 => Ok(Cloned::Parent { pid, pidfd }),
+                _ if number < 0 => Err(parent("join a user namespace", Errno::from_raw_os_error(-number))),
+                _ => Err(Error::Died("while it joined a user namespace".into())),
+            }
+        }
+    }
+}
+
 fn until_ready(
     created: &mut Created,
     hooks: Option<&Hooks>,
     seccomp: Option<&Seccomp>,
+    net_devices: &BTreeMap<String, NetDevice>,
     state: &mut State,
 ) -> Result<(), Error> {
     loop {
@@ -139,6 +201,10 @@ fn until_ready(
                 }
                 channel::answer(&created.channel).map_err(|errno| parent("answer the init", errno))?;
             }
+            Notice::Devices => {
+                created.net_devices = move_devices(created, net_devices)?;
+                channel::answer(&created.channel).map_err(|errno| parent("answer the init", errno))?;
+            }
             Notice::Terminal => created.master = record.fd,
             Notice::Listener => {
                 if let (Some(seccomp), Some(fd)) = (seccomp, record.fd) {
@@ -149,6 +215,21 @@ fn until_ready(
             Notice::Failed => return Err(failure(&created.program, &record)),
         }
     }
+}
+
+/// Moves network devices into the namespace that the init stands in by now.
+fn move_devices(
+    created: &Created,
+    devices: &BTreeMap<String, NetDevice>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let path = format!("/proc/{}/ns/net", created.pid.as_raw_pid());
+    let namespace = std::fs::File::open(&path).map_err(|error| {
+        parent(
+            &format!("open {path}"),
+            Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
+        )
+    })?;
+    crate::net_devices::move_in(namespace.as_fd(), devices)
 }
 
 /// After the answer to «ready»: returns when the program was executed.
@@ -221,17 +302,7 @@ fn write_id_maps(created: &Created) -> Result<(), Error> {
     let Some(maps) = &created.program.id_maps else {
         return Ok(());
     };
-    let pid = created.pid.as_raw_pid();
-    for (file, text) in [("uid_map", &maps.uid), ("gid_map", &maps.gid)] {
-        let path = format!("/proc/{pid}/{file}");
-        std::fs::write(&path, text).map_err(|error| {
-            parent(
-                &format!("write {path}"),
-                Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
-            )
-        })?;
-    }
-    Ok(())
+    crate::user_maps::write(created.pid, maps)
 }
 
 /// Hands the notification descriptor to the agent that listens at `listenerPath` (config-linux.md, "Seccomp").

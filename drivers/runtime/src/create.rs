@@ -1,5 +1,6 @@
 //! Making a container: clone3, the conversation with its init, and letting it go.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -61,6 +62,10 @@ pub struct CreateOptions<'a> {
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the process inherits.
     pub preserve_fds: u32,
+    /// Use chroot instead of pivot_root.
+    pub no_pivot: bool,
+    /// Where the resctrl file system is; none: looked for when the spec wants it.
+    pub resctrl: Option<PathBuf>,
     /// The init waits for one byte from this file instead of for [`Created::start`].
     pub go: Option<OwnedFd>,
 }
@@ -78,6 +83,8 @@ impl<'a> CreateOptions<'a> {
             cgroup: None,
             no_new_keyring: false,
             preserve_fds: 0,
+            no_pivot: false,
+            resctrl: None,
             go: None,
         }
     }
@@ -95,6 +102,10 @@ pub struct Created {
     pub master: Option<OwnedFd>,
     /// What could not be obeyed and was left out, one sentence each (such as a limit that may not be raised).
     pub warnings: Vec<String>,
+    /// Network devices that were moved in: their names inside, with those on the host.
+    pub net_devices: BTreeMap<String, String>,
+    /// The class of cache and memory bandwidth.
+    pub resctrl: Option<crate::resctrl::Made>,
     pub(crate) channel: OwnedFd,
     pub(crate) program: Program,
     pub(crate) hooks: Option<StartHooks>,
@@ -180,9 +191,35 @@ pub fn create(spec: &Spec, options: CreateOptions<'_>) -> Result<Created, Error>
         go: options.go.as_ref().map(AsFd::as_fd),
         hooks: spec.hooks.as_ref(),
         seccomp: linux.seccomp.as_ref(),
+        net_devices: &linux.net_devices,
         state,
     };
-    conversation::launch(program, wishes)
+    let mut created = conversation::launch(program, wishes)?;
+    if let Some(wish) = &linux.intel_rdt {
+        let joined = join_class(wish, &options, &created);
+        if joined.is_err() {
+            let _ = linux::process::send_signal(&created.pidfd, 9);
+            let _ = created.wait();
+        }
+        created.resctrl = Some(joined?);
+    }
+    Ok(created)
+}
+
+/// Puts the init into its class of cache and memory bandwidth.
+fn join_class(
+    wish: &oci::runtime::IntelRdt,
+    options: &CreateOptions<'_>,
+    created: &Created,
+) -> Result<crate::resctrl::Made, Error> {
+    let found = options.resctrl.clone().or_else(crate::resctrl::mounted);
+    let top = found.ok_or(crate::resctrl::Error::Absent)?;
+    Ok(crate::resctrl::apply(
+        &top,
+        wish,
+        options.id,
+        created.pid.as_raw_pid(),
+    )?)
 }
 
 /// What the compiler must know of the machine and the caller.
@@ -226,6 +263,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         cgroup_mounts,
         bundle: options.bundle.to_string_lossy().into_owned(),
         home,
+        no_pivot: options.no_pivot,
     })
 }
 

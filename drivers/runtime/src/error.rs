@@ -33,6 +33,25 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// A network device could not be moved.
+    #[error("linux.netDevices: {name}: {reason}")]
+    NetDevice {
+        /// Its name where it was.
+        name: String,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// `newuidmap` or `newgidmap` would not help.
+    #[error("{helper}: {reason}")]
+    IdMapHelper {
+        /// Which.
+        helper: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The class of cache and memory bandwidth could not be used.
+    #[error("{0}")]
+    Resctrl(#[from] crate::resctrl::Error),
     /// The cgroup could not be used.
     #[error("{0}")]
     Cgroup(#[from] cgroups::Error),

@@ -1,5 +1,6 @@
 //! Running one more process in a container that exists.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use linux::namespace::Flags;
@@ -86,6 +87,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         go: None,
         hooks: None,
         seccomp: options.seccomp,
+        net_devices: &BTreeMap::new(),
         state: State {
             oci_version: oci::runtime::VERSION.to_owned(),
             ..State::default()

@@ -3,6 +3,7 @@
 //! Everything here runs between `clone3` and `execve`: no allocation, no lock, no logging. The parent hears of what
 //! happens through [`channel`](crate::channel).
 
+mod copy_up;
 mod files;
 mod mounts;
 mod process;
@@ -29,6 +30,8 @@ pub(crate) struct Context<'a> {
     pub(crate) streams: Option<[BorrowedFd<'a>; 3]>,
     /// The detached root file system.
     pub(crate) rootfs: Option<BorrowedFd<'a>>,
+    /// Mounts that the parent has made, in the order of the program's list.
+    pub(crate) prepared: Vec<OwnedFd>,
     /// Where «go» comes from, if not from the channel.
     pub(crate) go: Option<BorrowedFd<'a>>,
 }
@@ -63,6 +66,8 @@ pub(crate) fn run(program: &Program, context: &Context<'_>) -> ! {
     linux::process::exit_now(126)
 }
 
+pub(crate) use process::join_user;
+
 fn walk(
     step: &Step,
     place: usize,
@@ -81,9 +86,8 @@ fn walk(
             .iter()
             .try_for_each(|file| rustix::io::write(file, b"0").map(drop)),
         Step::AwaitIdMaps => process::await_id_maps(context),
-        Step::Join { fd, flags, .. } => {
-            linux::namespace::join_in_child(*context.joined.get(*fd).ok_or(Errno::BADF)?, *flags)
-        }
+        Step::Affinity(set) => rustix::thread::sched_setaffinity(None, set),
+        Step::Join { fd, flags, .. } => process::join(*context.joined.get(*fd).ok_or(Errno::BADF)?, *flags),
         Step::NewSession => rustix::process::setsid().map(drop),
         Step::NewKeyring(name) => process::new_keyring(name),
         Step::UnshareCgroup => linux::namespace::unshare_in_child(linux::namespace::Flags::CGROUP),
@@ -91,7 +95,7 @@ fn walk(
         Step::TakeStreams => streams::take(context.streams.as_ref()),
         Step::Propagation(flags) => mounts::propagation(*flags),
         Step::AttachRoot { directory } => mounts::attach_root(directory.as_deref(), context, state),
-        Step::Mount(mount) => mounts::mount(mount, state),
+        Step::Mount(mount) => mounts::mount(mount, context, state),
         Step::WishDirectory(path) => {
             let _ = linux::fd::ensure_directory_in_root(root(state)?, path, Mode::from_raw_mode(0o755));
             Ok(())
@@ -100,7 +104,9 @@ fn walk(
         Step::Symlink { target, path } => files::symlink(target, path, root(state)?),
         Step::Terminal { size, console } => streams::terminal(*size, *console, place, context, state),
         Step::AwaitHooks => channel::ask(context.channel, Notice::Hooks, place),
+        Step::AwaitDevices => channel::ask(context.channel, Notice::Devices, place),
         Step::Pivot => mounts::pivot(state),
+        Step::Chroot => mounts::chroot(state),
         Step::Sysctl { path, value } => files::sysctl(path, value, state),
         Step::HostName(name) => linux::uts::set_host_name(name),
         Step::DomainName(name) => linux::uts::set_domain_name(name),

@@ -18,8 +18,12 @@ mod error;
 mod exec;
 mod home;
 mod hooks;
+mod id_map;
 mod init;
+mod net_devices;
 pub mod program;
+pub mod resctrl;
+mod user_maps;
 
 pub use compile::{CgroupMount, CompileError, Options, Streams, compile, device_rules};
 pub use create::{CreateOptions, Created, RootfsSource, Stdio, create};

@@ -10,6 +10,7 @@ use linux::mount::Attributes;
 use linux::namespace::Flags;
 use linux::process::{CStringArray, Scheduler};
 use rustix::process::Resource;
+use rustix::thread::CpuSet;
 
 /// What an init does, and what it executes in the end.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Program {
     pub parent: ParentSetup,
     /// Identity maps of a new user namespace, written by the parent.
     pub id_maps: Option<IdMaps>,
+    /// Mounts that the parent makes before the clone.
+    pub prepared: Vec<Prepared>,
     /// The steps.
     pub steps: Vec<Step>,
     /// Arguments of the program to execute.
@@ -31,6 +34,8 @@ pub struct Program {
 /// What the single-threaded parent does before `clone3`, because the kernel gives these to children only.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ParentSetup {
+    /// Joins the user namespace at this place of the list of descriptors, before all others are made or joined.
+    pub join_user: Option<usize>,
     /// Joins the pid namespace with this path.
     pub join_pid: Option<String>,
     /// Joins the time namespace with this path.
@@ -39,8 +44,35 @@ pub struct ParentSetup {
     pub new_time: Option<String>,
 }
 
+/// A bind that takes the parent's rights: one whose owners are shifted, or any in a user namespace, whose root may not
+/// see what the mount shows.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The path of the host that it shows.
+    pub path: CString,
+    /// With all mounts below it.
+    pub recursive: bool,
+    /// How the owners are shifted, if they are.
+    pub shift: Option<Shift>,
+    /// Whether those of the mounts below it, too (`ridmap`).
+    pub whole_tree: bool,
+    /// Attributes of the top mount.
+    pub attributes: Attributes,
+    /// Attributes of all mounts of the tree.
+    pub recursive_attributes: Attributes,
+}
+
+/// Where the shift of a mount comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shift {
+    /// These maps.
+    Maps(IdMaps),
+    /// The maps of the user namespace with this path.
+    Namespace(String),
+}
+
 /// Contents of `uid_map` and `gid_map` (user_namespaces(7)).
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMaps {
     /// Lines of `uid_map`.
     pub uid: String,
@@ -53,6 +85,8 @@ pub struct IdMaps {
 pub enum Step {
     /// Opens `/proc/self` of the host's procfs, through which own attributes are written later.
     OpenSelf,
+    /// Runs on these processors only.
+    Affinity(CpuSet),
     /// Writes `0` to every cgroup file given at run time.
     EnterCgroups,
     /// Waits for the parent to write the id maps, then becomes user and group 0 of the namespace.
@@ -105,8 +139,12 @@ pub enum Step {
     },
     /// Waits until the parent has run the hooks that come before pivot_root.
     AwaitHooks,
+    /// Waits until the parent has moved network devices in.
+    AwaitDevices,
     /// Makes the new root the root.
     Pivot,
+    /// Makes the new root the root of this process, without pivot_root.
+    Chroot,
     /// Sets a kernel parameter.
     Sysctl {
         /// Below `/proc/sys`.
@@ -235,6 +273,8 @@ pub struct Mount {
     pub propagation: Option<(u64, bool)>,
     /// The target must be a directory of the root itself: no symbolic links are followed.
     pub plain_target: bool,
+    /// A new file system is filled with what its place has in the image.
+    pub copy_up: bool,
     /// Whether later steps need it.
     pub keep: Option<Kept>,
 }
@@ -266,6 +306,13 @@ pub enum Source {
         recursive: bool,
         /// Missing is no error.
         optional: bool,
+    },
+    /// One of the mounts that the parent has made.
+    Prepared {
+        /// Its place in the program's list.
+        place: usize,
+        /// What it shows, for messages.
+        path: CString,
     },
 }
 
@@ -324,6 +371,9 @@ impl Step {
             Self::EnterCgroups => {
                 "unable to apply cgroup configuration: write to the cgroup's tasks file".into()
             }
+            Self::Affinity(_) => "set the CPU affinity".into(),
+            Self::AwaitDevices => "wait for network devices".into(),
+            Self::Chroot => "error jailing process inside rootfs: chroot .".into(),
             Self::AwaitIdMaps => "become root of the user namespace".into(),
             Self::Join { name, .. } => format!("join namespace {name}"),
             Self::NewSession => "setsid".into(),
@@ -381,7 +431,7 @@ impl Mount {
     fn sentence(&self) -> String {
         let source = match &self.source {
             Source::New { kind, .. } => kind,
-            Source::Bind { path, .. } => path,
+            Source::Bind { path, .. } | Source::Prepared { path, .. } => path,
         };
         format!(
             "error mounting {:?} to rootfs at {:?}",

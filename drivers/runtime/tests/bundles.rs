@@ -10,6 +10,8 @@
 mod attacks;
 #[path = "bundles/bundle.rs"]
 mod bundle;
+#[path = "bundles/features.rs"]
+mod features;
 #[path = "bundles/inside.rs"]
 mod inside;
 #[path = "bundles/life.rs"]
@@ -26,7 +28,7 @@ fn main() {
         eprintln!("skipped: needs root and a static busybox (apt-get install busybox-static)");
         return;
     }
-    let tests: Vec<(&str, fn())> = [inside::TESTS, attacks::TESTS, life::TESTS].concat();
+    let tests: Vec<(&str, fn())> = [inside::TESTS, features::TESTS, attacks::TESTS, life::TESTS].concat();
     let mut passed = 0;
     let mut failed = Vec::new();
     for (name, test) in tests {

@@ -105,6 +105,47 @@ impl Cgroup {
         })
     }
 
+    /// A group below this one that exists, in the hierarchies of these controllers only where some are named: in the
+    /// others it is this group. As the place of one more process (`exec --cgroup`).
+    pub fn below(&self, path: &str, controllers: Option<&[&str]>) -> Result<Cgroup> {
+        let names = split(path.trim_start_matches('/'), "")?;
+        let mut parts = Vec::new();
+        let mut found = false;
+        for part in &self.parts {
+            let chosen = match controllers {
+                None => true,
+                Some(list) => list.iter().any(|c| part.controllers.iter().any(|own| own == c)),
+            };
+            found |= chosen;
+            let missing = || Error::NotFound(part.dir.path().join(path).display().to_string());
+            let own = Dir::top(part.dir.path())?;
+            let dir = if chosen {
+                descend(own, &names)?.ok_or_else(missing)?
+            } else {
+                own
+            };
+            let below = if chosen { names.clone() } else { Vec::new() };
+            parts.push(Part {
+                unified: part.unified,
+                controllers: part.controllers.clone(),
+                dir,
+                mount: part.mount.clone(),
+                names: part.names.iter().cloned().chain(below).collect(),
+            });
+        }
+        if !found {
+            return Err(Error::NotFound(format!(
+                "{}:{path}",
+                controllers.unwrap_or_default().join(",")
+            )));
+        }
+        Ok(Cgroup {
+            path: format!("{}/{}", self.path, names.join("/")),
+            mode: self.mode,
+            parts,
+        })
+    }
+
     /// Names of the groups directly below `parent`, in any hierarchy; empty if there is no such group.
     ///
     /// For a sweep: an engine that lost its records finds here what it made.

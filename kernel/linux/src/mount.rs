@@ -15,6 +15,8 @@ pub use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::{Errno, Result, check};
 
 /// Attributes for [`set_attributes`], bits of `MOUNT_ATTR_*`.
@@ -232,8 +234,12 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
 /// # Errors
 /// `EINVAL` when the current directory is not a mount, or its parent or the root is shared.
 pub fn pivot_to_current_directory() -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open(c"/", flags, Mode::empty())?;
     rustix::process::pivot_root(c".", c".")?;
-    // The old root lies on top now; keep its unmounting from propagating to the host.
+    // The old root lies on top now; keep its unmounting from propagating to the host. It is entered by its descriptor,
+    // because `.` is still the new root, whose propagation must stay as it was asked for.
+    rustix::process::fchdir(&old)?;
     rustix::mount::mount_change(
         c".",
         MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,

@@ -4,55 +4,99 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use cgroups::{Cgroup, Layout};
+use cgroups::Cgroup;
 use oci::runtime::Spec;
 
 use super::flags::{Flag, Flags};
 use super::store::{Record, read_json};
-use super::{CliError, Outcome, Session, only_id};
+use super::verb::Verb;
+use super::{CliError, Outcome, Session};
 use crate::{CreateOptions, Created, RootfsSource, Stdio};
+
+/// `create`.
+pub(super) const VERB: Verb = Verb {
+    name: "create",
+    arguments: "<container-id>",
+    about: "creates a container",
+    least: 1,
+    most: 1,
+    flags: &[FLAGS],
+    act: main,
+};
 
 /// The flags of `create`.
 pub(super) const FLAGS: &[Flag] = &[
-    Flag::value("bundle", Some('b')),
-    Flag::value("console-socket", None),
-    Flag::value("pidfd-socket", None),
-    Flag::value("pid-file", None),
-    Flag::value("preserve-fds", None),
-    Flag::switch("no-pivot", None),
-    Flag::switch("no-new-keyring", None),
+    Flag::value(
+        "bundle",
+        Some('b'),
+        "directory of the bundle (default: the current one)",
+    ),
+    Flag::value(
+        "console-socket",
+        None,
+        "unix socket that gets the master of the container's terminal",
+    ),
+    Flag::value(
+        "pidfd-socket",
+        None,
+        "unix socket that gets a pidfd of the container's init",
+    ),
+    Flag::value("pid-file", None, "file to write the init's process id to"),
+    Flag::value(
+        "preserve-fds",
+        None,
+        "how many descriptors the process inherits, besides 0 to 2 and those of $LISTEN_FDS",
+    ),
+    Flag::switch(
+        "no-pivot",
+        None,
+        "use chroot instead of pivot_root, for a root file system on a ramdisk",
+    ),
+    Flag::switch("no-new-keyring", None, "keep the caller's session keyring"),
 ];
+
+/// What runc says where nobody would hold the other end of a terminal.
+pub(super) const NO_CONSOLE: &str = "cannot allocate tty if runc will detach without setting console socket";
 
 /// A container that has been made.
 pub(super) struct Made {
     /// Its init.
     pub(super) created: Created,
     /// Its cgroup.
-    pub(super) cgroup: Cgroup,
+    pub(super) cgroup: Option<Cgroup>,
     /// Its spec.
     pub(super) spec: Spec,
 }
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(FLAGS, arguments)?;
-    let id = only_id(&rest)?;
-    make(id, &flags, session, true)?;
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    make(&rest[0], flags, session, true)?;
     Ok(0)
 }
 
 /// Makes the container; with `wait` its init waits at the fifo for another process, otherwise for the caller.
 pub(super) fn make(id: &str, flags: &Flags, session: &mut Session<'_>, wait: bool) -> Result<Made, CliError> {
-    if flags.has("no-pivot") {
-        return Err(CliError::Usage("--no-pivot is not supported yet".into()));
-    }
-    let bundle = bundle(flags)?;
-    let config = bundle.join("config.json");
-    let missing = || CliError::Usage(format!("JSON specification file {} not found", config.display()));
-    let spec: Spec = read_json(&config)?.ok_or_else(missing)?;
+    let (bundle, spec) = read_bundle(flags)?;
     session.store.claim(id)?;
     make_claimed(id, flags, session, wait, bundle, spec).inspect_err(|_| {
         let _ = session.store.forget(id);
     })
+}
+
+/// The directory of the bundle, and what its file says.
+pub(super) fn read_bundle(flags: &Flags) -> Result<(PathBuf, Spec), CliError> {
+    let bundle = bundle(flags)?;
+    let config = bundle.join("config.json");
+    let missing = || CliError::Usage(format!("JSON specification file {} not found", config.display()));
+    let spec: Spec = read_json(&config)?.ok_or_else(missing)?;
+    if spec.oci_version.split('.').next() != Some("1") {
+        let text = format!(
+            "{}: ociVersion: unsupported version {:?}",
+            config.display(),
+            spec.oci_version
+        );
+        return Err(CliError::Usage(text));
+    }
+    Ok((bundle, spec))
 }
 
 fn make_claimed(
@@ -61,7 +105,7 @@ fn make_claimed(
     session: &mut Session<'_>,
     wait: bool,
     bundle: PathBuf,
-    spec: Spec,
+    mut spec: Spec,
 ) -> Result<Made, CliError> {
     let linux = spec.linux.clone().unwrap_or_default();
     let path = if linux.cgroups_path.is_empty() {
@@ -69,10 +113,10 @@ fn make_claimed(
     } else {
         linux.cgroups_path.clone()
     };
-    let layout = Layout::detect()?;
     let mut resources = linux.resources.unwrap_or_default();
     resources.devices = crate::device_rules(&resources.devices);
-    let cgroup = Cgroup::create(&layout, &path, &resources)?;
+    let cgroup = session.cgroups.create(&path, &resources)?;
+    let path = if cgroup.is_some() { path } else { String::new() };
     let go = if wait {
         Some(session.store.make_fifo(id)?)
     } else {
@@ -85,15 +129,19 @@ fn make_claimed(
         .unwrap_or_default();
     let mut options = CreateOptions::new(id, RootfsSource::Path(PathBuf::from(&rootfs)));
     options.bundle.clone_from(&bundle);
-    options.cgroup = Some(&cgroup);
+    options.cgroup = cgroup.as_ref();
+    options.no_pivot = flags.has("no-pivot");
     options.no_new_keyring = flags.has("no-new-keyring");
-    options.preserve_fds = flags.number("preserve-fds")?.unwrap_or(0);
+    options.preserve_fds = flags.number::<u32>("preserve-fds")?.unwrap_or(0) + listen_fds(&mut spec);
     options.go = go;
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+    if !terminal && flags.get("console-socket").is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(CliError::Usage(text.into()));
+    }
     if terminal {
         if wait && flags.get("console-socket").is_none() {
-            let text = "cannot allocate tty if runc will detach without setting console socket";
-            return Err(CliError::Usage(text.into()));
+            return Err(CliError::Usage(NO_CONSOLE.into()));
         }
         options.stdio = Stdio::Terminal;
     }
@@ -113,10 +161,27 @@ fn make_claimed(
             spec,
         }),
         Err(error) => {
-            let _ = cgroup.remove();
+            if let Some(cgroup) = &cgroup {
+                let _ = cgroup.remove();
+            }
             Err(error)
         }
     }
+}
+
+/// Sockets that a service manager has opened go on to the container (sd_listen_fds(3)); how many there are.
+fn listen_fds(spec: &mut Spec) -> u32 {
+    let count = std::env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let Some(count) = count.filter(|count| *count > 0) else {
+        return 0;
+    };
+    if let Some(process) = &mut spec.process {
+        process.env.push(format!("LISTEN_FDS={count}"));
+        process.env.push("LISTEN_PID=1".to_owned());
+    }
+    count
 }
 
 #[allow(clippy::too_many_arguments, reason = "the pieces of one record, used once")]
@@ -142,7 +207,17 @@ fn record(
         rootfs: bundle.join(rootfs).display().to_string(),
         created: super::time::rfc3339(std::time::SystemTime::now(), true),
         cgroup: cgroup.to_owned(),
+        uid: rustix::process::geteuid().as_raw(),
+        net_devices: created.net_devices.clone(),
+        resctrl: created.resctrl.clone(),
     };
+    if !record.net_devices.is_empty() {
+        let path = session.store.network_namespace(id);
+        crate::net_devices::keep(created.pid, &path).map_err(CliError::signal(format!(
+            "keep the network namespace at {}",
+            path.display()
+        )))?;
+    }
     session.store.save(&record, spec)?;
     if let Some(path) = flags.get("console-socket")
         && let Some(master) = created.master.take()

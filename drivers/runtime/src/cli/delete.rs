@@ -1,12 +1,12 @@
 //! `delete`: removes what is left of a container.
 
-use cgroups::{Cgroup, Layout};
 use oci::runtime::{Spec, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::flags::{Flag, Flags};
 use super::store::Record;
-use super::{CliError, Outcome, Session, only_id};
+use super::verb::Verb;
+use super::{CliError, Outcome, Session};
 
 /// How long a killed init may take to end.
 const PATIENCE: Timespec = Timespec {
@@ -14,9 +14,23 @@ const PATIENCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(&[Flag::switch("force", Some('f'))], arguments)?;
-    let id = only_id(&rest)?;
+/// `delete`.
+pub(super) const VERB: Verb = Verb {
+    name: "delete",
+    arguments: "<container-id>",
+    about: "deletes what is left of a container",
+    least: 1,
+    most: 1,
+    flags: &[&[Flag::switch(
+        "force",
+        Some('f'),
+        "kill it first (SIGKILL) if it still runs",
+    )]],
+    act: main,
+};
+
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let id = rest[0].as_str();
     let force = flags.has("force");
     let record = match session.store.load(id) {
         // A creation that was cut short leaves a directory without a record.
@@ -38,16 +52,37 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
             )));
         }
     }
-    let spec = session.store.spec(id).unwrap_or_default();
-    if let Ok(cgroup) = Cgroup::open(&Layout::detect()?, &record.cgroup) {
+    remove(&record, session)?;
+    Ok(0)
+}
+
+/// Removes what is left of a container whose processes have ended, or shall.
+pub(super) fn remove(record: &Record, session: &Session<'_>) -> Result<(), CliError> {
+    let spec = session.store.spec(&record.id).unwrap_or_default();
+    if let Ok(cgroup) = record.cgroup() {
         if !cgroup.procs()?.is_empty() {
             cgroup.kill()?;
         }
         cgroup.remove()?;
     }
-    poststop(id, &spec, session);
-    session.store.forget(id)?;
-    Ok(0)
+    give_back(record, session);
+    poststop(&record.id, &spec, session);
+    session.store.forget(&record.id)
+}
+
+/// Returns what the container had from the host: network devices, its class of cache and memory bandwidth.
+pub(super) fn give_back(record: &Record, session: &Session<'_>) {
+    if !record.net_devices.is_empty() {
+        let namespace = session.store.network_namespace(&record.id);
+        for problem in crate::net_devices::give_back(&namespace, &record.net_devices) {
+            session.log.warning(&problem);
+        }
+    }
+    if let Some(made) = &record.resctrl
+        && let Err(error) = made.remove()
+    {
+        session.log.warning(&error.to_string());
+    }
 }
 
 /// Runs the `poststop` hooks; a failure is only logged, as the spec asks.
@@ -68,7 +103,7 @@ fn kill(record: &Record) -> Result<(), CliError> {
     let Some((_, pidfd)) = record.open() else {
         return Ok(());
     };
-    if let Ok(cgroup) = Cgroup::open(&Layout::detect()?, &record.cgroup) {
+    if let Ok(cgroup) = record.cgroup() {
         // Also thaws: a frozen process could not die.
         cgroup.kill()?;
     }

@@ -1,23 +1,190 @@
-//! `events --stats`: what a container's cgroup has measured. The stream of events is not there yet.
+//! `events`: what a container's cgroup has measured, once or at intervals, and its want of memory.
 
-use cgroups::{Cgroup, Layout};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use cgroups::{Cgroup, OomEvents, Stats};
+use oci::runtime::Status;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
 
 use super::flags::{Flag, Flags};
-use super::{CliError, Outcome, Session, only_id};
+use super::verb::Verb;
+use super::{CliError, Outcome, Session};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(
-        &[Flag::switch("stats", None), Flag::value("interval", None)],
-        arguments,
-    )?;
-    let record = session.store.load(only_id(&rest)?)?;
-    if !flags.has("stats") {
-        return Err(CliError::Usage(
-            "events without --stats is not supported yet".into(),
-        ));
+/// `events`.
+pub(super) const VERB: Verb = Verb {
+    name: "events",
+    arguments: "<container-id>",
+    about: "shows statistics and notices of the out-of-memory killer",
+    least: 1,
+    most: 1,
+    flags: &[&[
+        Flag::value(
+            "interval",
+            None,
+            "time between statistics, such as 500ms or 1m30s (default: 5s)",
+        ),
+        Flag::switch("stats", None, "show the statistics once"),
+    ]],
+    act: main,
+};
+
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let record = session.store.load(&rest[0])?;
+    let interval = interval(flags.get("interval").unwrap_or("5s"))?;
+    if session.store.status(&record) == Status::Stopped {
+        return Err(CliError::State(format!(
+            "container with id {} is not running",
+            record.id
+        )));
     }
-    let stats = Cgroup::open(&Layout::detect()?, &record.cgroup)?.stats()?;
-    let value = serde_json::json!({ "type": "stats", "id": record.id, "data": stats });
-    writeln!(session.out, "{value}").map_err(CliError::file("write"))?;
-    Ok(0)
+    let cgroup = record.cgroup()?;
+    if flags.has("stats") {
+        return show(&record.id, &cgroup, session).map(|()| 0);
+    }
+    let stopped = || CliError::State(format!("container with id {} is not running", record.id));
+    let (_, pidfd) = record.open().ok_or_else(stopped)?;
+    // Without the memory controller there is nothing to hear; statistics come all the same.
+    let mut oom: Option<OomEvents> = cgroup.oom_events().ok();
+    let mut next = Instant::now() + interval;
+    loop {
+        let wait = next.saturating_duration_since(Instant::now());
+        let wait = Timespec::try_from(wait).unwrap_or(Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        });
+        let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        fds.extend(
+            oom.as_ref()
+                .map(|oom| PollFd::from_borrowed_fd(oom.as_fd(), PollFlags::IN)),
+        );
+        match poll(&mut fds, Some(&wait)) {
+            Err(linux::Errno::INTR) => continue,
+            other => other.map_err(CliError::signal("poll"))?,
+        };
+        let ended = !fds[0].revents().is_empty();
+        if let Some(oom) = &mut oom
+            && oom.take()?
+        {
+            session.print(&format!("{}\n", json!({ "type": "oom", "id": record.id })))?;
+        }
+        if ended {
+            return Ok(0);
+        }
+        if Instant::now() >= next {
+            show(&record.id, &cgroup, session)?;
+            next += interval;
+        }
+    }
+}
+
+fn show(id: &str, cgroup: &Cgroup, session: &mut Session<'_>) -> Result<(), CliError> {
+    let data = data(&cgroup.stats()?);
+    session.print(&format!(
+        "{}\n",
+        json!({ "type": "stats", "id": id, "data": data })
+    ))
+}
+
+/// The measurements in the shape that runc gives them.
+fn data(stats: &Stats) -> Value {
+    let cpu = &stats.cpu;
+    let memory = &stats.memory;
+    // Go programs write the largest number where there is no limit.
+    let entry =
+        |usage: u64, limit: Option<u64>| json!({ "usage": usage, "limit": limit.unwrap_or(u64::MAX) });
+    let mut used = entry(memory.usage, memory.limit);
+    used["max"] = json!(memory.max_usage.unwrap_or(0));
+    used["failcnt"] = json!(memory.failures);
+    let hugetlb: serde_json::Map<String, Value> = stats
+        .hugetlb
+        .iter()
+        .map(|(size, s)| {
+            let value = json!({ "usage": s.usage, "max": s.max_usage, "failcnt": s.failures });
+            (size.clone(), value)
+        })
+        .collect();
+    json!({
+        "cpu": {
+            "usage": { "total": cpu.total, "percpu": cpu.per_cpu, "kernel": cpu.system, "user": cpu.user },
+            "throttling": {
+                "periods": cpu.periods,
+                "throttledPeriods": cpu.throttled_periods,
+                "throttledTime": cpu.throttled_time,
+            },
+            "psi": stats.pressure.cpu,
+        },
+        "memory": {
+            "cache": memory.stat.get("cache").or(memory.stat.get("file")).copied().unwrap_or(0),
+            "usage": used,
+            "swap": entry(memory.swap_usage.unwrap_or(0), memory.swap_limit),
+            "raw": memory.stat,
+            "oomKills": memory.oom_kills,
+            "psi": stats.pressure.memory,
+        },
+        "pids": { "current": stats.pids.current, "limit": stats.pids.limit.unwrap_or(0) },
+        "blkio": {
+            "ioServiceBytesRecursive": stats.block_io.service_bytes,
+            "ioServicedRecursive": stats.block_io.serviced,
+            "psi": stats.pressure.io,
+        },
+        "hugetlb": hugetlb,
+        "intel_rdt": {},
+        "network_interfaces": null,
+    })
+}
+
+/// A duration in the way of Go: `5s`, `1m30s`, `500ms`.
+fn interval(text: &str) -> Result<Duration, CliError> {
+    let bad = || {
+        CliError::Usage(format!(
+            "invalid duration {text:?} for --interval, such as 500ms or 5s"
+        ))
+    };
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
+        let after = &rest[digits..];
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit = match &after[..end] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
+            _ => return Err(bad()),
+        };
+        let part = unit.checked_mul(u32::try_from(number).map_err(|_| bad())?);
+        total = total.checked_add(part.ok_or_else(bad)?).ok_or_else(bad)?;
+        rest = &after[end..];
+    }
+    if total.is_zero() {
+        return Err(CliError::Usage("duration interval must be greater than 0".into()));
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_does() {
+        let read = |text| interval(text).ok();
+        assert_eq!(read("1m30s"), Some(Duration::from_secs(90)));
+        assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
+        for text in [
+            "",
+            "0s",
+            "5",
+            "s",
+            "5 s",
+            "99999999999999999999s",
+            "4294967295h4294967295h",
+        ] {
+            assert!(read(text).is_none() || text.len() > 20, "{text}");
+        }
+    }
 }

@@ -2,43 +2,71 @@
 
 use std::os::fd::AsFd as _;
 
-use cgroups::{Cgroup, Layout};
+use cgroups::Cgroup;
 use oci::runtime::{Capabilities, Process, Status, User};
 
-use super::create::{send, write_pid_file};
+use super::create::{NO_CONSOLE, send, write_pid_file};
 use super::flags::{Flag, Flags};
-use super::store::read_json;
+use super::store::{Record, read_json};
+use super::verb::Verb;
 use super::{CliError, Outcome, Session, terminal};
 use crate::{ExecOptions, Stdio, Target};
 
+/// `exec`.
+pub(super) const VERB: Verb = Verb {
+    name: "exec",
+    arguments: "<container-id> <command> [arguments...] | --process process.json <container-id>",
+    about: "executes one more process in a container",
+    least: 1,
+    most: usize::MAX,
+    flags: &[FLAGS],
+    act: main,
+};
+
 const FLAGS: &[Flag] = &[
-    Flag::value("console-socket", None),
-    Flag::value("pidfd-socket", None),
-    Flag::value("cwd", None),
-    Flag::value("env", Some('e')),
-    Flag::switch("tty", Some('t')),
-    Flag::value("user", Some('u')),
-    Flag::value("additional-gids", Some('g')),
-    Flag::value("process", Some('p')),
-    Flag::switch("detach", Some('d')),
-    Flag::value("pid-file", None),
-    Flag::value("process-label", None),
-    Flag::value("apparmor", None),
-    Flag::switch("no-new-privs", None),
-    Flag::value("cap", Some('c')),
-    Flag::value("preserve-fds", None),
-    Flag::value("cgroup", None),
-    Flag::switch("ignore-paused", None),
+    Flag::value(
+        "console-socket",
+        None,
+        "unix socket that gets the master of the process's terminal",
+    ),
+    Flag::value(
+        "pidfd-socket",
+        None,
+        "unix socket that gets a pidfd of the process",
+    ),
+    Flag::value("cwd", None, "working directory in the container"),
+    Flag::value(
+        "env",
+        Some('e'),
+        "variable of the environment, NAME=value; may be repeated",
+    ),
+    Flag::switch("tty", Some('t'), "give it a terminal"),
+    Flag::value("user", Some('u'), "user, as uid[:gid]"),
+    Flag::value("additional-gids", Some('g'), "one more group; may be repeated"),
+    Flag::value("process", Some('p'), "file with the process, as in config.json"),
+    Flag::switch("detach", Some('d'), "do not wait for it"),
+    Flag::value("pid-file", None, "file to write its process id to"),
+    Flag::value("process-label", None, "its SELinux label"),
+    Flag::value("apparmor", None, "its AppArmor profile"),
+    Flag::switch("no-new-privs", None, "no privileges through execve"),
+    Flag::value("cap", Some('c'), "one more capability; may be repeated"),
+    Flag::value(
+        "preserve-fds",
+        None,
+        "how many descriptors it inherits besides 0 to 2",
+    ),
+    Flag::value(
+        "cgroup",
+        None,
+        "put it into an existing group below the container's: [CONTROLLER[,...]:]PATH",
+    ),
+    Flag::switch("ignore-paused", None, "also in a paused container"),
 ];
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(FLAGS, arguments)?;
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     let Some((id, command)) = rest.split_first() else {
         return Err(CliError::Usage("container id cannot be empty".into()));
     };
-    if flags.get("cgroup").is_some() {
-        return Err(CliError::Usage("--cgroup is not supported yet".into()));
-    }
     let record = session.store.load(id)?;
     match session.store.status(&record) {
         Status::Stopped => return Err(CliError::State("cannot exec in a stopped container".into())),
@@ -50,15 +78,14 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
         _ => {}
     }
     let spec = session.store.spec(id)?;
-    let process = process(&flags, command, spec.process.clone().unwrap_or_default())?;
+    let process = process(flags, command, spec.process.clone().unwrap_or_default())?;
     let detach = flags.has("detach");
     if process.terminal && detach && flags.get("console-socket").is_none() {
-        let text = "cannot allocate tty if runc will detach without setting console socket";
-        return Err(CliError::Usage(text.into()));
+        return Err(CliError::Usage(NO_CONSOLE.into()));
     }
     let stopped = || CliError::State("cannot exec in a stopped container".into());
     let (pid, pidfd) = record.open().ok_or_else(stopped)?;
-    let cgroup = Cgroup::open(&Layout::detect()?, &record.cgroup)?;
+    let cgroup = group(flags, &record)?;
     let signals = if detach {
         None
     } else {
@@ -70,7 +97,7 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
         } else {
             Stdio::Inherit
         },
-        cgroup: Some(&cgroup),
+        cgroup: cgroup.as_ref(),
         seccomp: spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()),
         no_new_keyring: true,
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
@@ -90,7 +117,7 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
     if let Some(path) = flags.get("pidfd-socket") {
         send(path, id, &created.pidfd)?;
     }
-    write_pid_file(&flags, created.pid.as_raw_pid())?;
+    write_pid_file(flags, created.pid.as_raw_pid())?;
     created.start()?;
     for warning in &created.warnings {
         session.log.warning(warning);
@@ -99,6 +126,22 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
         None => Ok(0),
         Some(signals) => Ok(terminal::attend(&created.pidfd, created.master.take(), signals)?.code()),
     }
+}
+
+/// The group that the process starts in: the container's, or of it what `--cgroup` names.
+fn group(flags: &Flags, record: &Record) -> Result<Option<Cgroup>, CliError> {
+    let Some(place) = flags.get("cgroup") else {
+        return if record.cgroup.is_empty() {
+            Ok(None)
+        } else {
+            record.cgroup().map(Some)
+        };
+    };
+    let (controllers, path) = match place.split_once(':') {
+        Some((controllers, path)) => (Some(controllers.split(',').collect::<Vec<_>>()), path),
+        None => (None, place),
+    };
+    Ok(Some(record.cgroup()?.below(path, controllers.as_deref())?))
 }
 
 /// The process of `--process`, or the container's with what the flags change.

@@ -1,37 +1,65 @@
 //! `features`: what this runtime can do (features.md).
 
-use super::{CliError, Outcome, Session};
+use serde_json::{Value, json};
 
-pub(super) fn main(_arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let namespaces = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
-    let value = serde_json::json!({
+use super::flags::Flags;
+use super::verb::Verb;
+use super::{Outcome, Session};
+
+/// `features`.
+pub(super) const VERB: Verb = Verb {
+    name: "features",
+    arguments: "",
+    about: "shows what this runtime can do",
+    least: 0,
+    most: 0,
+    flags: &[],
+    act: main,
+};
+
+fn main(_: &Flags, _: &[String], session: &mut Session<'_>) -> Outcome {
+    let value = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": oci::runtime::VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": crate::compile::mount_option_names(),
-        "linux": {
-            "namespaces": namespaces,
-            "capabilities": security::capabilities::CapabilitySet(u64::MAX >> 23).names(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
-            "seccomp": {
-                "enabled": true,
-                "actions": ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-                    "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"],
-                "operators": ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
-                    "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"],
-                "archs": ["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
-            },
-            "apparmor": { "enabled": security::apparmor::is_enabled() },
-            "selinux": { "enabled": security::selinux::is_enabled() },
-            "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": false } },
-            "netDevices": { "enabled": false },
-        },
+        "linux": linux(),
+        "annotations": { "io.github.dhow.version": env!("CARGO_PKG_VERSION") },
     });
-    let text = format!("{value:#}\n");
-    session
-        .out
-        .write_all(text.as_bytes())
-        .map_err(CliError::file("write"))?;
+    session.print(&format!("{value:#}\n"))?;
     Ok(0)
 }
+
+fn linux() -> Value {
+    json!({
+        "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+        "capabilities": security::capabilities::CapabilitySet(u64::MAX >> 23).names(),
+        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "seccomp": {
+            "enabled": true,
+            "actions": ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
+                "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"],
+            "operators": ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT",
+                "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"],
+            "archs": ["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
+            "knownFlags": FLAGS,
+            "supportedFlags": FLAGS,
+        },
+        "apparmor": { "enabled": security::apparmor::is_enabled() },
+        "selinux": { "enabled": security::selinux::is_enabled() },
+        "intelRdt": { "enabled": crate::resctrl::mounted().is_some(), "schemata": true, "monitoring": true },
+        "memoryPolicy": {
+            "modes": crate::compile::memory_policy_modes(),
+            "flags": crate::compile::memory_policy_flags(),
+        },
+        "mountExtensions": { "idmap": { "enabled": true } },
+        "netDevices": { "enabled": true },
+    })
+}
+
+const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];

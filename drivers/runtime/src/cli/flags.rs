@@ -8,24 +8,37 @@ pub(super) struct Flag {
     name: &'static str,
     short: Option<char>,
     takes_value: bool,
+    /// What it is for.
+    pub(super) help: &'static str,
 }
 
 impl Flag {
     /// A flag with a value.
-    pub(super) const fn value(name: &'static str, short: Option<char>) -> Self {
+    pub(super) const fn value(name: &'static str, short: Option<char>, help: &'static str) -> Self {
         Self {
             name,
             short,
             takes_value: true,
+            help,
         }
     }
 
     /// A flag without one.
-    pub(super) const fn switch(name: &'static str, short: Option<char>) -> Self {
+    pub(super) const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Self {
         Self {
             name,
             short,
             takes_value: false,
+            help,
+        }
+    }
+
+    /// The flag as the help shows it.
+    pub(super) fn names(&self) -> String {
+        let value = if self.takes_value { " value" } else { "" };
+        match self.short {
+            Some(short) => format!("--{}{value}, -{short}{value}", self.name),
+            None => format!("--{}{value}", self.name),
         }
     }
 
@@ -63,7 +76,14 @@ impl Flags {
                 (true, None) => arguments
                     .next()
                     .ok_or_else(|| CliError::Usage(format!("flag needs an argument: -{name}")))?,
-                (false, value) => value.unwrap_or_else(|| "true".to_owned()),
+                (false, value) => {
+                    let value = value.unwrap_or_else(|| "true".to_owned());
+                    if !matches!(value.as_str(), "true" | "false" | "1" | "0" | "t" | "f") {
+                        let text = format!("invalid boolean value {value:?} for -{name}");
+                        return Err(CliError::Usage(text));
+                    }
+                    value
+                }
             };
             flags.0.push((flag.name, value));
         }
@@ -72,7 +92,8 @@ impl Flags {
 
     /// Whether a switch is on.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value != "false")
+        self.get(name)
+            .is_some_and(|value| matches!(value, "true" | "1" | "t"))
     }
 
     /// The last value given.
@@ -109,8 +130,8 @@ mod tests {
     #[test]
     fn flags_end_at_the_first_argument() {
         let known = [
-            Flag::value("bundle", Some('b')),
-            Flag::switch("detach", Some('d')),
+            Flag::value("bundle", Some('b'), "directory"),
+            Flag::switch("detach", Some('d'), "in the background"),
         ];
         let arguments = ["-b", "/x", "--detach", "id", "--detach"]
             .map(str::to_owned)
@@ -119,5 +140,6 @@ mod tests {
         assert_eq!((flags.get("bundle"), flags.has("detach")), (Some("/x"), true));
         assert_eq!(rest, ["id", "--detach"]);
         assert!(Flags::parse(&known, vec!["--nope".into()]).is_err());
+        assert!(Flags::parse(&known, vec!["--detach=maybe".into()]).is_err());
     }
 }

@@ -1,28 +1,35 @@
 //! `kill`: sends a signal to the init, or with `--all` to every process.
 
-use cgroups::{Cgroup, Layout};
 use oci::runtime::Status;
 use rustix::process::Pid;
 
 use super::flags::{Flag, Flags};
+use super::verb::Verb;
 use super::{CliError, Outcome, Session};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(&[Flag::switch("all", Some('a'))], arguments)?;
-    let (id, signal) = match rest.as_slice() {
-        [id] => (id, "SIGTERM"),
-        [id, signal] => (id, signal.as_str()),
-        _ => {
-            return Err(CliError::Usage(
-                "kill requires a container id and an optional signal".into(),
-            ));
-        }
-    };
+/// `kill`.
+pub(super) const VERB: Verb = Verb {
+    name: "kill",
+    arguments: "<container-id> [signal]",
+    about: "sends a signal (default: SIGTERM) to the container's init",
+    least: 1,
+    most: 2,
+    flags: &[&[Flag::switch(
+        "all",
+        Some('a'),
+        "to all processes of the container",
+    )]],
+    act: main,
+};
+
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let id = rest[0].as_str();
+    let signal = rest.get(1).map_or("SIGTERM", String::as_str);
     let record = session.store.load(id)?;
     let number =
         linux::signal::parse(signal).ok_or_else(|| CliError::Usage(format!("unknown signal {signal:?}")))?;
     if flags.has("all") {
-        let Ok(cgroup) = Cgroup::open(&Layout::detect()?, &record.cgroup) else {
+        let Ok(cgroup) = record.cgroup() else {
             return Ok(0);
         };
         if number == linux::signal::parse("KILL").unwrap_or(9) {

@@ -3,11 +3,27 @@
 use oci::runtime::Status;
 
 use super::flags::{Flag, Flags};
+use super::verb::Verb;
 use super::{CliError, Outcome, Session};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let known = [Flag::value("format", Some('f')), Flag::switch("quiet", Some('q'))];
-    let (flags, _) = Flags::parse(&known, arguments)?;
+/// `list`.
+pub(super) const VERB: Verb = Verb {
+    name: "list",
+    arguments: "",
+    about: "lists the containers below the root directory",
+    least: 0,
+    most: 0,
+    flags: &[&[
+        Flag::value("format", Some('f'), "table (default) or json"),
+        Flag::switch("quiet", Some('q'), "only the ids"),
+    ]],
+    act: main,
+};
+
+fn main(flags: &Flags, _: &[String], session: &mut Session<'_>) -> Outcome {
+    if !matches!(flags.get("format"), None | Some("table" | "json")) {
+        return Err(CliError::Usage("invalid format option".into()));
+    }
     let mut rows = Vec::new();
     for id in session.store.ids() {
         // Deleted between the listing and the reading: not there.
@@ -28,7 +44,7 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
             .map(|(record, status, pid)| {
                 serde_json::json!({
                     "ociVersion": oci::runtime::VERSION, "id": record.id, "pid": pid, "status": status,
-                    "bundle": record.bundle, "rootfs": record.rootfs, "created": record.created, "owner": "root",
+                    "bundle": record.bundle, "rootfs": record.rootfs, "created": record.created, "owner": record.owner(),
                 })
             })
             .collect();
@@ -42,14 +58,11 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
                 status,
                 record.bundle.clone(),
                 record.created.clone(),
-                "root".into(),
+                record.owner(),
             ]
         }))
     };
-    session
-        .out
-        .write_all(text.as_bytes())
-        .map_err(CliError::file("write"))?;
+    session.print(&text)?;
     Ok(0)
 }
 

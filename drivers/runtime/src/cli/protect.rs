@@ -23,7 +23,7 @@ pub(super) struct Again {
 
 /// Before a verb: returns when the program runs from a file that cannot be changed from inside a container.
 pub(super) fn before(verb: &str, again: Again) -> Result<(), CliError> {
-    if !matches!(verb, "run" | "create" | "exec") {
+    if !matches!(verb, "run" | "create" | "exec" | "restore") {
         return Ok(());
     }
     let fail = || CliError::signal("protect /proc/self/exe");

@@ -1,25 +1,31 @@
 //! `ps`: the processes of a container, as numbers (`-f json`) or as the program `ps` shows them.
 
-use cgroups::{Cgroup, Layout};
-
 use super::flags::{Flag, Flags};
+use super::verb::Verb;
 use super::{CliError, Outcome, Session};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let (flags, rest) = Flags::parse(&[Flag::value("format", Some('f'))], arguments)?;
-    let Some((id, options)) = rest.split_first() else {
-        return Err(CliError::Usage("container id cannot be empty".into()));
-    };
-    let record = session.store.load(id)?;
-    let pids = Cgroup::open(&Layout::detect()?, &record.cgroup)?.procs()?;
+/// `ps`.
+pub(super) const VERB: Verb = Verb {
+    name: "ps",
+    arguments: "<container-id> [options of ps]",
+    about: "shows the processes of a container",
+    least: 1,
+    most: usize::MAX,
+    flags: &[&[Flag::value("format", Some('f'), "table (default) or json")]],
+    act: main,
+};
+
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    if !matches!(flags.get("format"), None | Some("table" | "json")) {
+        return Err(CliError::Usage("invalid format option".into()));
+    }
+    let record = session.store.load(&rest[0])?;
+    let pids = record.cgroup()?.procs()?;
     if flags.get("format") == Some("json") {
-        let text = format!("{}\n", serde_json::json!(pids));
-        session
-            .out
-            .write_all(text.as_bytes())
-            .map_err(CliError::file("write"))?;
+        session.print(&format!("{}\n", serde_json::json!(pids)))?;
         return Ok(0);
     }
+    let options = &rest[1..];
     let default = ["-ef".to_owned()];
     let options = if options.is_empty() { &default[..] } else { options };
     let output = std::process::Command::new("ps")
@@ -39,7 +45,7 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
         pid.is_some_and(|pid| pids.contains(&pid))
     };
     for line in std::iter::once(header).chain(lines.filter(ours)) {
-        writeln!(session.out, "{line}").map_err(CliError::file("write"))?;
+        session.print(&format!("{line}\n"))?;
     }
     Ok(0)
 }

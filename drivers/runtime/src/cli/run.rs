@@ -2,26 +2,43 @@
 
 use super::create::{self, Made};
 use super::flags::{Flag, Flags};
-use super::{CliError, Outcome, Session, only_id, terminal};
+use super::verb::Verb;
+use super::{CliError, Outcome, Session, terminal};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let mut known = create::FLAGS.to_vec();
-    known.push(Flag::switch("detach", Some('d')));
-    known.push(Flag::switch("keep", None));
-    known.push(Flag::switch("no-subreaper", None));
-    let (flags, rest) = Flags::parse(&known, arguments)?;
-    let id = only_id(&rest)?;
+/// `run`.
+pub(super) const VERB: Verb = Verb {
+    name: "run",
+    arguments: "<container-id>",
+    about: "creates a container, starts it and waits for its end",
+    least: 1,
+    most: 1,
+    flags: &[
+        create::FLAGS,
+        &[
+            Flag::switch("detach", Some('d'), "do not wait for its end"),
+            Flag::switch("keep", None, "leave it as stopped at its end"),
+            Flag::switch(
+                "no-subreaper",
+                None,
+                "leave orphans of the container to the caller's reaper",
+            ),
+        ],
+    ],
+    act: main,
+};
+
+fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let id = rest[0].as_str();
     let detach = flags.has("detach");
+    if !detach && !flags.has("no-subreaper") {
+        // Processes that lose their parent in a container without a pid namespace of its own are ours to reap.
+        linux::process::set_child_subreaper(true).map_err(CliError::signal("become a subreaper"))?;
+    }
     if detach && flags.get("console-socket").is_none() {
         // With a terminal there would be nobody to hold its other end.
-        let bundle = std::path::Path::new(flags.get("bundle").unwrap_or(".")).join("config.json");
-        let spec: Option<oci::runtime::Spec> = super::store::read_json(&bundle)?;
-        if spec
-            .and_then(|spec| spec.process)
-            .is_some_and(|process| process.terminal)
-        {
-            let text = "cannot allocate tty if runc will detach without setting console socket";
-            return Err(CliError::Usage(text.into()));
+        let (_, spec) = create::read_bundle(flags)?;
+        if spec.process.is_some_and(|process| process.terminal) {
+            return Err(CliError::Usage(create::NO_CONSOLE.into()));
         }
     }
     let signals = if detach {
@@ -29,7 +46,7 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
     } else {
         Some(terminal::Signals::block()?)
     };
-    let mut made = create::make(id, &flags, session, false)?;
+    let mut made = create::make(id, flags, session, false)?;
     if let Err(error) = made.created.start() {
         clean(id, &made, session)?;
         return Err(error.into());
@@ -44,11 +61,16 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
 }
 
 fn clean(id: &str, made: &Made, session: &Session<'_>) -> Result<(), CliError> {
-    // Without a pid namespace of its own, children of the init may live on.
-    if !made.cgroup.procs()?.is_empty() {
-        made.cgroup.kill()?;
+    if let Some(cgroup) = &made.cgroup {
+        // Without a pid namespace of its own, children of the init may live on.
+        if !cgroup.procs()?.is_empty() {
+            cgroup.kill()?;
+        }
+        cgroup.remove()?;
     }
-    made.cgroup.remove()?;
+    if let Ok(record) = session.store.load(id) {
+        super::delete::give_back(&record, session);
+    }
     super::delete::poststop(id, &made.spec, session);
     session.store.forget(id)
 }

@@ -5,11 +5,24 @@ use std::os::fd::AsFd as _;
 use oci::runtime::Status;
 use rustix::fs::{Mode, OFlags};
 
-use super::{CliError, Outcome, Session, only_id};
+use super::flags::Flags;
+use super::verb::Verb;
+use super::{CliError, Outcome, Session};
 use crate::hooks;
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let id = only_id(&arguments)?;
+/// `start`.
+pub(super) const VERB: Verb = Verb {
+    name: "start",
+    arguments: "<container-id>",
+    about: "lets a created container execute its process",
+    least: 1,
+    most: 1,
+    flags: &[],
+    act: main,
+};
+
+fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let id = rest[0].as_str();
     let record = session.store.load(id)?;
     match session.store.status(&record) {
         Status::Created => {}

@@ -1,12 +1,44 @@
 //! `state`, `pause` and `resume`.
 
-use cgroups::{Cgroup, Layout};
 use oci::runtime::Status;
 
-use super::{CliError, Outcome, Session, only_id};
+use super::flags::Flags;
+use super::verb::Verb;
+use super::{CliError, Outcome, Session};
 
-pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome {
-    let id = only_id(&arguments)?;
+/// `state`.
+pub(super) const VERB: Verb = verb("state", "shows the state of a container", main);
+/// `pause`.
+pub(super) const PAUSE: Verb = verb(
+    "pause",
+    "stops all processes of a container",
+    |_, rest, session| freeze(&rest[0], session, true),
+);
+/// `resume`.
+pub(super) const RESUME: Verb = verb(
+    "resume",
+    "lets the processes of a paused container run again",
+    |_, rest, session| freeze(&rest[0], session, false),
+);
+
+const fn verb(
+    name: &'static str,
+    about: &'static str,
+    act: fn(&Flags, &[String], &mut Session<'_>) -> Outcome,
+) -> Verb {
+    Verb {
+        name,
+        arguments: "<container-id>",
+        about,
+        least: 1,
+        most: 1,
+        flags: &[],
+        act,
+    }
+}
+
+fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
+    let id = rest[0].as_str();
     let record = session.store.load(id)?;
     let spec = session.store.spec(id)?;
     let status = session.store.status(&record);
@@ -24,16 +56,13 @@ pub(super) fn main(arguments: Vec<String>, session: &mut Session<'_>) -> Outcome
         value["annotations"] = serde_json::json!(spec.annotations);
     }
     let text = format!("{value:#}\n");
-    session
-        .out
-        .write_all(text.as_bytes())
-        .map_err(CliError::file("write"))?;
+    session.print(&text)?;
     Ok(0)
 }
 
 /// Stops all processes of a container, or lets them run again.
-pub(super) fn freeze(arguments: Vec<String>, session: &mut Session<'_>, stop: bool) -> Outcome {
-    let record = session.store.load(only_id(&arguments)?)?;
+fn freeze(id: &str, session: &mut Session<'_>, stop: bool) -> Outcome {
+    let record = session.store.load(id)?;
     let status = session.store.status(&record);
     if stop && !matches!(status, Status::Running | Status::Created) {
         return Err(CliError::State("container not running or created".into()));
@@ -41,7 +70,7 @@ pub(super) fn freeze(arguments: Vec<String>, session: &mut Session<'_>, stop: bo
     if !stop && status != Status::Paused {
         return Err(CliError::State("container not paused".into()));
     }
-    let cgroup = Cgroup::open(&Layout::detect()?, &record.cgroup)?;
+    let cgroup = record.cgroup()?;
     if stop {
         cgroup.freeze()?
     } else {

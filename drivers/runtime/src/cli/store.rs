@@ -1,10 +1,12 @@
 //! What the command line remembers of a container: `<root>/<id>/state.json`, `config.json` and `start.fifo`.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use cgroups::{Cgroup, Layout};
 use linux::process::ProcessId;
 use oci::runtime::{Spec, State, Status};
 use rustix::process::Pid;
@@ -28,8 +30,26 @@ pub(super) struct Record {
     pub(super) rootfs: String,
     /// When it was created.
     pub(super) created: String,
-    /// Path of its cgroup as the spec gives it, or what stands for an empty one.
+    /// Path of its cgroup as the spec gives it, or what stands for an empty one; empty when there is none.
     pub(super) cgroup: String,
+    /// User id of its maker.
+    #[serde(default)]
+    pub(super) uid: u32,
+    /// Network devices that were moved in, by their names inside, with those on the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) net_devices: BTreeMap<String, String>,
+    /// Directory of its resctrl group, if it was made for this container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resctrl: Option<crate::resctrl::Made>,
+}
+
+/// The directory of all containers: `--root`, or where such things belong to the user.
+pub(super) fn root(given: Option<&str>, rootless: bool) -> String {
+    match (given, std::env::var("XDG_RUNTIME_DIR")) {
+        (Some(given), _) => given.to_owned(),
+        (None, Ok(own)) if rootless && !own.is_empty() => format!("{own}/dhow-runtime"),
+        _ => "/run/dhow-runtime".to_owned(),
+    }
 }
 
 /// The directory of all containers.
@@ -62,6 +82,11 @@ impl Store {
                 .map(|()| directory.clone())
                 .map_err(CliError::file(format!("mkdir {}", directory.display()))),
         }
+    }
+
+    /// Where the network namespace of a container that has devices of the host is kept, so that they can come back.
+    pub(super) fn network_namespace(&self, id: &str) -> PathBuf {
+        self.directory(id).join("network")
     }
 
     /// Makes the file that a created container waits at, open for reading and writing so that it never ends.
@@ -143,8 +168,7 @@ impl Store {
         if self.directory(&record.id).join("start.fifo").exists() {
             return Status::Created;
         }
-        let layout = cgroups::Layout::detect();
-        let frozen = layout.and_then(|layout| cgroups::Cgroup::open(&layout, &record.cgroup)?.is_frozen());
+        let frozen = record.cgroup().and_then(|cgroup| Ok(cgroup.is_frozen()?));
         if frozen.unwrap_or(false) {
             Status::Paused
         } else {
@@ -160,6 +184,29 @@ impl Record {
             pid,
             start_time: self.start_time,
         })
+    }
+
+    /// Name of the user who made it, or the number where it has none.
+    pub(super) fn owner(&self) -> String {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let named = users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(self.uid)).then(|| name.to_owned())
+        });
+        named.unwrap_or_else(|| self.uid.to_string())
+    }
+
+    /// Its cgroup.
+    pub(super) fn cgroup(&self) -> Result<Cgroup, CliError> {
+        if self.cgroup.is_empty() {
+            let text = format!(
+                "container {} has no cgroup: it was created without the right to make one",
+                self.id
+            );
+            return Err(CliError::State(text));
+        }
+        Ok(Cgroup::open(&Layout::detect()?, &self.cgroup)?)
     }
 
     /// A descriptor of the init, if it lives.
@@ -189,11 +236,20 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(CliError::file(format!("read {}", path.display())))?,
     };
-    let bad = |source| CliError::Json {
-        path: path.display().to_string(),
-        source,
-    };
-    serde_json::from_slice(&text).map(Some).map_err(bad)
+    parse_json(&path.display().to_string(), &text).map(Some)
+}
+
+/// Reads JSON; what is wrong is told by the property that has it.
+pub(super) fn parse_json<T: serde::de::DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, CliError> {
+    serde_json::from_slice(text).map_err(|source| {
+        let field = super::field::at(text, source.line(), source.column());
+        let path = path.to_owned();
+        if source.is_data() && !field.is_empty() {
+            CliError::Field { path, field, source }
+        } else {
+            CliError::Json { path, source }
+        }
+    })
 }
 
 fn check_id(id: &str) -> Result<(), CliError> {

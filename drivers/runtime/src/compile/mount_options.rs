@@ -20,6 +20,10 @@ pub(super) struct MountOptions {
     pub(super) recursive: Attributes,
     /// Propagation, and whether of the whole tree.
     pub(super) propagation: Option<(u64, bool)>,
+    /// Whether owners are shifted, and then whether in the whole tree.
+    pub(super) shift: Option<bool>,
+    /// Fill it with what its place has in the image.
+    pub(super) copy_up: bool,
     /// What the file system reads.
     pub(super) data: Vec<(CString, Option<CString>)>,
 }
@@ -33,7 +37,9 @@ enum Effect {
     /// A flag of the super block that the kernel's own parser knows by this name.
     Super,
     Nothing,
-    Missing(&'static str),
+    /// Owners are shifted; for the whole tree or not.
+    Shift(bool),
+    CopyUp,
 }
 
 /// The options of fstab and of the runtime-spec (config.md, "Linux mount options").
@@ -63,8 +69,9 @@ fn effect(name: &str) -> Option<Effect> {
         "sync" | "dirsync" | "lazytime" | "mand" => Effect::Super,
         "defaults" | "async" | "nomand" | "nolazytime" | "loud" | "silent" | "iversion" | "noiversion"
         | "acl" | "noacl" | "remount" => Effect::Nothing,
-        "idmap" | "ridmap" => Effect::Missing("an id-mapped mount"),
-        "tmpcopyup" => Effect::Missing("mount option tmpcopyup"),
+        "idmap" => Effect::Shift(false),
+        "ridmap" => Effect::Shift(true),
+        "tmpcopyup" => Effect::CopyUp,
         _ => return None,
     })
 }
@@ -110,6 +117,9 @@ pub(crate) fn names() -> Vec<String> {
         "acl",
         "noacl",
         "remount",
+        "idmap",
+        "ridmap",
+        "tmpcopyup",
     ];
     let recursive = |name: &str| {
         matches!(
@@ -188,7 +198,8 @@ fn apply(sorted: &mut MountOptions, effect: Effect, name: &str, recursive: bool)
         Effect::Bind(all) => sorted.bind = Some(all),
         Effect::Super => sorted.data.push((c_string("mount option", name)?, None)),
         Effect::Nothing => {}
-        Effect::Missing(what) => return Err(CompileError::Unsupported(what)),
+        Effect::Shift(tree) => sorted.shift = Some(tree),
+        Effect::CopyUp => sorted.copy_up = true,
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use std::ffi::CString;
 
 use linux::mount::{ATTR_RDONLY, Attributes};
-use oci::runtime::{Linux, Process, Spec};
+use oci::runtime::{Linux, NamespaceKind, Process, Spec};
 
 use super::mount_options::{MountOptions, libc_ms, parse};
-use super::{CompileError, Options, Streams, absolute, c_string, devices};
-use crate::program::{Kept, Mount, Source, Step};
+use super::{CompileError, Options, Streams, absolute, c_string, devices, namespaces};
+use crate::program::{Kept, Mount, Prepared, Program, Shift, Source, Step};
 
 /// One hierarchy of what a mount of type `cgroup` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) fn compile(
     spec: &Spec,
     linux: &Linux,
     options: &Options,
-    steps: &mut Vec<Step>,
+    program: &mut Program,
 ) -> Result<(), CompileError> {
     if spec.root.is_none() {
         return Err(CompileError::NoRoot);
@@ -38,16 +38,17 @@ pub(super) fn compile(
     } else {
         propagation
     };
-    steps.push(Step::Propagation(before as u32));
+    program.steps.push(Step::Propagation(before as u32));
     let directory = options
         .rootfs
         .as_deref()
         .map(|path| absolute("root.path", path))
         .transpose()?;
-    steps.push(Step::AttachRoot { directory });
+    program.steps.push(Step::AttachRoot { directory });
     for mount in &spec.mounts {
-        one(mount, linux, options, steps)?;
+        one(mount, linux, options, program)?;
     }
+    let steps = &mut program.steps;
     steps.push(Step::WishDirectory(absolute("cwd", &process.cwd)?));
     let own_dev = !spec
         .mounts
@@ -68,7 +69,11 @@ pub(super) fn compile(
     }) {
         steps.push(Step::AwaitHooks);
     }
-    steps.push(Step::Pivot);
+    steps.push(if options.no_pivot {
+        Step::Chroot
+    } else {
+        Step::Pivot
+    });
     Ok(())
 }
 
@@ -109,29 +114,39 @@ fn one(
     mount: &oci::runtime::Mount,
     linux: &Linux,
     options: &Options,
-    steps: &mut Vec<Step>,
+    program: &mut Program,
 ) -> Result<(), CompileError> {
     let target = target(&mount.destination)?;
     let mut sorted = parse(&mount.options)?;
-    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(CompileError::Unsupported("an id-mapped mount"));
-    }
     if is_readonly_dev(mount) {
         sorted.attributes.set &= !ATTR_RDONLY;
     }
     if mount.kind == "cgroup" || mount.kind == "cgroup2" {
-        return cgroup(&mount.destination, target, &sorted, options, steps);
+        return cgroup(&mount.destination, target, &sorted, options, &mut program.steps);
     }
-    let source = source(mount, &sorted, linux, options)?;
+    if sorted.copy_up && mount.kind != "tmpfs" {
+        return Err(CompileError::Contradiction(
+            "mount option tmpcopyup: only a tmpfs can be filled",
+        ));
+    }
+    let mut source = source(mount, &sorted, linux, options)?;
+    if let Some(prepared) = prepared(mount, &mut sorted, &source, linux)? {
+        source = Source::Prepared {
+            place: program.prepared.len(),
+            path: prepared.path.clone(),
+        };
+        program.prepared.push(prepared);
+    }
     let new = matches!(source, Source::New { .. });
     let keep = match mount.kind.as_str() {
         "proc" if new => Some(Kept::Proc),
         "devpts" if new && same_place(&mount.destination, "/dev/pts") => Some(Kept::Devpts),
         _ => None,
     };
-    steps.push(Step::Mount(Mount {
+    program.steps.push(Step::Mount(Mount {
         source,
         target,
+        copy_up: sorted.copy_up,
         attributes: sorted.attributes,
         recursive_attributes: sorted.recursive,
         propagation: sorted.propagation,
@@ -185,6 +200,66 @@ fn source(
     })
 }
 
+/// The bind that the parent must make, if it must. Its attributes are set where it is made.
+fn prepared(
+    mount: &oci::runtime::Mount,
+    sorted: &mut MountOptions,
+    source: &Source,
+    linux: &Linux,
+) -> Result<Option<Prepared>, CompileError> {
+    let shift = shift(mount, sorted, linux)?;
+    let in_user_namespace = linux.namespaces.iter().any(|n| n.kind == NamespaceKind::User);
+    let Source::Bind { path, recursive, .. } = source else {
+        return match shift {
+            Some(_) => Err(CompileError::Contradiction("id-mapped mounts must be binds")),
+            None => Ok(None),
+        };
+    };
+    if shift.is_none() && !in_user_namespace {
+        return Ok(None);
+    }
+    Ok(Some(Prepared {
+        path: path.clone(),
+        recursive: *recursive,
+        shift,
+        whole_tree: sorted.shift == Some(true),
+        attributes: std::mem::take(&mut sorted.attributes),
+        recursive_attributes: std::mem::take(&mut sorted.recursive),
+    }))
+}
+
+/// How the owners of a mount are shifted: by its own maps, or by those of the container's user namespace.
+fn shift(
+    mount: &oci::runtime::Mount,
+    sorted: &MountOptions,
+    linux: &Linux,
+) -> Result<Option<Shift>, CompileError> {
+    let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+    if uids.is_empty() != gids.is_empty() {
+        return Err(CompileError::Contradiction(
+            "an id-mapped mount needs both uidMappings and gidMappings",
+        ));
+    }
+    if !uids.is_empty() {
+        return Ok(Some(Shift::Maps(namespaces::id_map(uids, gids))));
+    }
+    if sorted.shift.is_none() {
+        return Ok(None);
+    }
+    let user = linux.namespaces.iter().find(|n| n.kind == NamespaceKind::User);
+    match user {
+        Some(user) if !user.path.is_empty() => Ok(Some(Shift::Namespace(user.path.clone()))),
+        Some(_) => {
+            let maps = namespaces::id_map(&linux.uid_mappings, &linux.gid_mappings);
+            Ok(Some(Shift::Maps(maps)))
+        }
+        None => Err(CompileError::Namespace {
+            what: "an id-mapped mount without uidMappings and gidMappings".into(),
+            namespace: "user",
+        }),
+    }
+}
+
 /// A cgroup mount shows the container's own groups: each is bound from the host, which gives the same view in a cgroup
 /// namespace of its own and in the host's.
 fn cgroup(
@@ -206,6 +281,7 @@ fn cgroup(
             recursive_attributes: Attributes::default(),
             propagation: sorted.propagation,
             plain_target: false,
+            copy_up: false,
             keep: None,
         }))
     };
@@ -233,6 +309,7 @@ fn cgroup(
         recursive_attributes: Attributes::default(),
         propagation: sorted.propagation,
         plain_target: false,
+        copy_up: false,
         keep: None,
     }));
     for hierarchy in &options.cgroup_mounts {

@@ -97,6 +97,10 @@ pub(super) fn compile(
     }
     id_maps(linux, own, program)?;
     for (place, (kind, path)) in joined(linux, options.netns).into_iter().enumerate() {
+        if kind == NamespaceKind::User {
+            program.parent.join_user = Some(place);
+            continue;
+        }
         program.steps.push(Step::Join {
             fd: place,
             flags: flag(kind),
@@ -144,12 +148,17 @@ fn id_maps(linux: &Linux, own: Flags, program: &mut Program) -> Result<(), Compi
             "user namespaces enabled, but no uid or gid mappings found",
         ));
     }
-    program.id_maps = Some(IdMaps {
-        uid: lines(&linux.uid_mappings),
-        gid: lines(&linux.gid_mappings),
-    });
+    program.id_maps = Some(id_map(&linux.uid_mappings, &linux.gid_mappings));
     program.steps.push(Step::AwaitIdMaps);
     Ok(())
+}
+
+/// The maps as the kernel reads them.
+pub(super) fn id_map(uids: &[IdMapping], gids: &[IdMapping]) -> IdMaps {
+    IdMaps {
+        uid: lines(uids),
+        gid: lines(gids),
+    }
 }
 
 fn lines(maps: &[IdMapping]) -> String {

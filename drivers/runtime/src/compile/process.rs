@@ -262,6 +262,33 @@ fn find(process: &Process) -> Result<Step, CompileError> {
     })
 }
 
+/// NUMA policies of set_mempolicy(2).
+const POLICY_MODES: &[(&str, i32)] = &[
+    ("MPOL_DEFAULT", 0),
+    ("MPOL_PREFERRED", 1),
+    ("MPOL_BIND", 2),
+    ("MPOL_INTERLEAVE", 3),
+    ("MPOL_LOCAL", 4),
+    ("MPOL_PREFERRED_MANY", 5),
+    ("MPOL_WEIGHTED_INTERLEAVE", 6),
+];
+
+const POLICY_FLAGS: &[(&str, i32)] = &[
+    ("MPOL_F_NUMA_BALANCING", 1 << 13),
+    ("MPOL_F_RELATIVE_NODES", 1 << 14),
+    ("MPOL_F_STATIC_NODES", 1 << 15),
+];
+
+/// Names of the NUMA policies, for `features`.
+pub(crate) fn memory_policy_modes() -> Vec<&'static str> {
+    POLICY_MODES.iter().map(|(name, _)| *name).collect()
+}
+
+/// Names of their flags.
+pub(crate) fn memory_policy_flags() -> Vec<&'static str> {
+    POLICY_FLAGS.iter().map(|(name, _)| *name).collect()
+}
+
 /// Execution domain and NUMA policy, which the spec has beside the process.
 pub(super) fn domain(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), CompileError> {
     let unknown = |what, value: &str| CompileError::Unknown {
@@ -279,38 +306,24 @@ pub(super) fn domain(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), Compile
         }));
     }
     if let Some(policy) = &linux.memory_policy {
-        const MODES: &[(&str, i32)] = &[
-            ("MPOL_DEFAULT", 0),
-            ("MPOL_PREFERRED", 1),
-            ("MPOL_BIND", 2),
-            ("MPOL_INTERLEAVE", 3),
-            ("MPOL_LOCAL", 4),
-            ("MPOL_PREFERRED_MANY", 5),
-            ("MPOL_WEIGHTED_INTERLEAVE", 6),
-        ];
-        const FLAGS: &[(&str, i32)] = &[
-            ("MPOL_F_NUMA_BALANCING", 1 << 13),
-            ("MPOL_F_RELATIVE_NODES", 1 << 14),
-            ("MPOL_F_STATIC_NODES", 1 << 15),
-        ];
         let find = |list: &[(&str, i32)], name: &str| {
             list.iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, bits)| *bits)
         };
         let mut mode =
-            find(MODES, &policy.mode).ok_or_else(|| unknown("memory policy mode", &policy.mode))?;
+            find(POLICY_MODES, &policy.mode).ok_or_else(|| unknown("memory policy mode", &policy.mode))?;
         for flag in &policy.flags {
-            mode |= find(FLAGS, flag).ok_or_else(|| unknown("memory policy flag", flag))?;
+            mode |= find(POLICY_FLAGS, flag).ok_or_else(|| unknown("memory policy flag", flag))?;
         }
-        let nodes = nodes(&policy.nodes).ok_or_else(|| unknown("memory policy nodes", &policy.nodes))?;
+        let nodes = numbers(&policy.nodes).ok_or_else(|| unknown("memory policy nodes", &policy.nodes))?;
         steps.push(Step::MemoryPolicy { mode, nodes });
     }
     Ok(())
 }
 
 /// The bit mask of a list of numbers below 1024 such as `0-3,8`.
-fn nodes(list: &str) -> Option<Vec<u64>> {
+pub(super) fn numbers(list: &str) -> Option<Vec<u64>> {
     let mut mask = Vec::new();
     for part in list.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -183,7 +183,7 @@ fn what_cannot_be_obeyed_is_refused() {
         ),
         (
             |s| s.mounts[0].options.push("idmap".into()),
-            "an id-mapped mount is not supported yet",
+            "an id-mapped mount without uidMappings and gidMappings requires a private user namespace",
         ),
         (
             |s| s.process.as_mut().expect("process").env.push("A=\0".into()),

@@ -4,11 +4,11 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use linux::mount::{ATTR_RDONLY, Attributes, MountPropagationFlags};
+use linux::mount::{ATTR_RDONLY, Attributes, MountPropagationFlags, UnmountFlags};
 use linux::{Errno, Result};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
-use super::{Context, State, root};
+use super::{Context, State, copy_up, root};
 use crate::program::{Kept, Mount, Source};
 
 /// Sets the propagation at `/`.
@@ -49,9 +49,23 @@ fn host_null() -> Result<OwnedFd> {
 }
 
 /// Makes one mount.
-pub(super) fn mount(mount: &Mount, state: &mut State) -> Result<()> {
+pub(super) fn mount(mount: &Mount, context: &Context<'_>, state: &mut State) -> Result<()> {
+    let original = match &mount.source {
+        Source::New { kind, .. } if kind.as_c_str() == c"tmpfs" => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            linux::fd::open_in_root(root(state)?, &mount.target, flags, Mode::empty()).ok()
+        }
+        _ => None,
+    };
     let made = match &mount.source {
-        Source::New { kind, options } => new(kind, options, mount.attributes)?,
+        Source::New { kind, options } => {
+            // What is to be filled becomes read-only afterwards.
+            let late = if mount.copy_up { ATTR_RDONLY } else { 0 };
+            new(kind, options, original.as_ref(), mount.attributes.set & !late)?
+        }
+        Source::Prepared { place, .. } => {
+            rustix::io::fcntl_dupfd_cloexec(context.prepared.get(*place).ok_or(Errno::BADF)?, 3)?
+        }
         Source::Bind {
             path,
             recursive,
@@ -65,6 +79,12 @@ pub(super) fn mount(mount: &Mount, state: &mut State) -> Result<()> {
         linux::mount::set_attributes(made.as_fd(), mount.recursive_attributes, true)?;
     }
     let target = target(made.as_fd(), mount, root(state)?)?;
+    if mount.copy_up {
+        if let Some(original) = &original {
+            copy_up::copy(original.as_fd(), made.as_fd())?;
+        }
+        linux::mount::set_attributes(made.as_fd(), mount.attributes, false)?;
+    }
     linux::mount::attach(made.as_fd(), target.as_fd())?;
     if let Some((kind, recursive)) = mount.propagation {
         let attributes = Attributes {
@@ -84,16 +104,27 @@ pub(super) fn mount(mount: &Mount, state: &mut State) -> Result<()> {
 fn new(
     kind: &CStr,
     options: &[(std::ffi::CString, Option<std::ffi::CString>)],
-    attributes: Attributes,
+    original: Option<&OwnedFd>,
+    attributes: u64,
 ) -> Result<OwnedFd> {
     let filesystem = linux::mount::Filesystem::new(kind)?;
+    if let Some(original) = original {
+        // A tmpfs has the mode of what it covers, unless its options say otherwise, as with runc.
+        let mode = rustix::fs::fstat(original)?.st_mode;
+        let digits = [9, 6, 3, 0].map(|shift| b'0' + (mode >> shift & 7) as u8);
+        let text = [digits[0], digits[1], digits[2], digits[3], 0];
+        filesystem.set(
+            c"mode",
+            CStr::from_bytes_with_nul(&text).map_err(|_| Errno::INVAL)?,
+        )?;
+    }
     for (key, value) in options {
         match value {
             Some(value) => filesystem.set(key, value)?,
             None => filesystem.set_flag(key)?,
         };
     }
-    filesystem.mount(attributes.set)
+    filesystem.mount(attributes)
 }
 
 fn bind(made: OwnedFd, mount: &Mount) -> Result<OwnedFd> {
@@ -116,7 +147,9 @@ fn target(made: BorrowedFd<'_>, mount: &Mount, root: BorrowedFd<'_>) -> Result<O
     }
     let directory = match &mount.source {
         Source::New { .. } => true,
-        Source::Bind { .. } => FileType::from_raw_mode(rustix::fs::fstat(made)?.st_mode).is_dir(),
+        Source::Bind { .. } | Source::Prepared { .. } => {
+            FileType::from_raw_mode(rustix::fs::fstat(made)?.st_mode).is_dir()
+        }
     };
     if directory {
         linux::fd::ensure_directory_in_root(root, &mount.target, Mode::from_raw_mode(0o755))
@@ -135,6 +168,23 @@ fn target(made: BorrowedFd<'_>, mount: &Mount, root: BorrowedFd<'_>) -> Result<O
 pub(super) fn pivot(state: &State) -> Result<()> {
     rustix::process::fchdir(root(state)?)?;
     linux::mount::pivot_to_current_directory()
+}
+
+/// Makes the new root the root of this process alone, for root file systems that pivot_root does not take. What of the
+/// host shows processes or devices is taken away first: it would stay in reach below the new root.
+pub(super) fn chroot(state: &State) -> Result<()> {
+    rustix::process::fchdir(root(state)?)?;
+    for path in [c"/proc", c"/sys"] {
+        match rustix::mount::unmount(path, UnmountFlags::DETACH) {
+            // Not a mount, or not there.
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            // Locked by a user namespace, which hides it.
+            Err(Errno::PERM) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    rustix::process::chroot(c".")?;
+    rustix::process::chdir(c"/")
 }
 
 /// Opens a path to hide or protect: `None` when it is not there. Paths in `/proc` are walked in the container's own

@@ -1,8 +1,9 @@
 //! Steps that change what the process is.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use linux::namespace::Flags;
 use linux::{Errno, Result};
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::fs::{Gid, Uid};
@@ -16,6 +17,28 @@ use crate::program::{Filter, Program, Step};
 /// Waits for the maps, then becomes root inside.
 pub(super) fn await_id_maps(context: &Context<'_>) -> Result<()> {
     channel::ask(context.channel, Notice::IdMaps, 0)?;
+    become_root()
+}
+
+/// Joins a user namespace and becomes its root.
+pub(crate) fn join_user(namespace: BorrowedFd<'_>) -> Result<()> {
+    join(namespace, Flags::USER)
+}
+
+/// Joins namespaces; in a user namespace the process is nobody at first, whose files could have no owner.
+pub(super) fn join(namespace: BorrowedFd<'_>, flags: Flags) -> Result<()> {
+    linux::namespace::join_in_child(namespace, flags)?;
+    if !flags.contains(Flags::USER) {
+        return Ok(());
+    }
+    match become_root() {
+        // No root is mapped there.
+        Err(Errno::INVAL) => Ok(()),
+        other => other,
+    }
+}
+
+fn become_root() -> Result<()> {
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
     set_thread_res_gid(gid, gid, gid)?;
     // Denied where the parent had to deny it to be allowed to write the map.

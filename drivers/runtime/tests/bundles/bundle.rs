@@ -9,7 +9,7 @@ use oci::runtime::{Capabilities, Linux, Mount, Namespace, NamespaceKind, Process
 use runtime::{CreateOptions, Created, Error, RootfsSource, Stdio};
 
 const APPLETS: &str = "sh true ls cat id mount sleep ps hostname echo touch stat env pwd tty stty test grep readlink head \
-                       mkdir ip ulimit wc mknod chmod kill";
+                       mkdir ip ulimit wc mknod chmod kill uname sed cut ionice";
 
 pub(crate) fn busybox() -> Option<&'static Path> {
     Some(Path::new("/bin/busybox")).filter(|path| path.exists())
