@@ -40,6 +40,11 @@ enum FilesError {
     NotDirectoryPath(String),
     #[error("container rootfs is marked read-only")]
     ReadOnly,
+    #[error("cannot copy into {0}: it shows the kernel's state and holds no files")]
+    KernelFiles(String),
+    /// Docker's words.
+    #[error("unlinkat /{0}: device or resource busy")]
+    Mounted(String),
     #[error("{step} {path}: {}", runtime::errno_text(*.errno))]
     File {
         step: &'static str,
@@ -70,7 +75,9 @@ impl FilesError {
         };
         match self {
             Self::NotFound(_) => FilesFailure::NotFound,
-            Self::NotDirectory | Self::NotDirectoryPath(_) | Self::User(_) => FilesFailure::Invalid,
+            Self::NotDirectory | Self::NotDirectoryPath(_) | Self::User(_) | Self::KernelFiles(_) => {
+                FilesFailure::Invalid
+            }
             Self::ReadOnly => FilesFailure::ReadOnly,
             Self::Pack(error) => by_kind(error.kind()),
             Self::Unpack(error) => by_kind(error.kind()),
@@ -120,7 +127,13 @@ fn operate(plan: &FilesPlan, control: &Channel) -> Result<(), FilesError> {
             path,
             no_overwrite_dir_non_dir,
             owner,
-        } => put(root, path, *no_overwrite_dir_non_dir, owner.as_ref(), stream()?),
+        } => {
+            let place = Place {
+                path,
+                kernel_mounts: &kernel_mounts,
+            };
+            put(root, &place, *no_overwrite_dir_non_dir, owner.as_ref(), stream()?)
+        }
         FilesOperation::Export => {
             let mut out = BufWriter::with_capacity(BUFFER, stream()?);
             let options = PackOptions {
@@ -251,14 +264,30 @@ fn get(
     out.flush().map_err(FilesError::Stream)
 }
 
+/// Where a tar is unpacked.
+struct Place<'a> {
+    path: &'a Path,
+    /// Where no files can be made.
+    kernel_mounts: &'a [Vec<u8>],
+}
+
 fn put(
     root: BorrowedFd<'_>,
-    path: &Path,
+    place: &Place<'_>,
     no_overwrite: bool,
     owner: Option<&UserLookup>,
     stream: File,
 ) -> Result<(), FilesError> {
+    let path = place.path;
     let prefix = evaluate(root, &components(path.as_os_str().as_bytes()))?.join(&b'/');
+    let is_in = |mount: &&Vec<u8>| {
+        prefix
+            .strip_prefix(&mount[..])
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    };
+    if place.kernel_mounts.iter().find(is_in).is_some() {
+        return Err(FilesError::KernelFiles(path.display().to_string()));
+    }
     let place = if prefix.is_empty() {
         root_of(root)?
     } else {
@@ -301,6 +330,11 @@ fn put(
         Err(UnpackError::File {
             source: Errno::ROFS, ..
         }) => Err(FilesError::ReadOnly),
+        Err(UnpackError::File {
+            source: Errno::BUSY,
+            entry,
+            ..
+        }) => Err(FilesError::Mounted(entry)),
         Err(error) => Err(FilesError::Unpack(error)),
     }
 }

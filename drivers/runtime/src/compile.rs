@@ -49,6 +49,8 @@ pub struct Options {
     pub home: Option<String>,
     /// Use chroot instead of pivot_root.
     pub no_pivot: bool,
+    /// Whether the kernel has `/proc/kcore`.
+    pub kcore: bool,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             bundle: String::from("/"),
             home: None,
             no_pivot: false,
+            kcore: true,
         }
     }
 }

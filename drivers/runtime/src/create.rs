@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use linux::Errno;
 use linux::process::Exit;
@@ -264,6 +264,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         bundle: options.bundle.to_string_lossy().into_owned(),
         home,
         no_pivot: options.no_pivot,
+        kcore: Path::new("/proc/kcore").exists(),
     })
 }
 

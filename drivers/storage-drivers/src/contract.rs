@@ -356,6 +356,42 @@ fn an_init_layer_gives_mount_points_that_no_difference_shows() {
 }
 
 #[test]
+fn an_init_layer_replaces_links_that_lead_nowhere_and_stays_inside() {
+    each(|driver, root| {
+        let outside = root.join("outside");
+        fs::create_dir(&outside).unwrap();
+        let link = |path: &str, target: &str| Entry {
+            link: target.as_bytes().to_vec(),
+            ..Entry::new(EntryKind::Symlink, path.as_bytes(), 0o777)
+        };
+        let mut writer = Writer::new(Vec::new());
+        let entries = [
+            // Exists on the host, and not in the image.
+            link("dev", &outside.to_string_lossy()),
+            link("etc", "etc"),
+            link("proc", "/real"),
+            Entry::directory("real", 0o755),
+            Entry::file("sys", 0o644, 0),
+        ];
+        for entry in &entries {
+            writer.append_bytes(entry, b"").unwrap();
+        }
+        let (image, _) = layer(driver, "b1", &[], &writer.finish().unwrap());
+        let init = key("init-b1");
+        make_init_layer(driver, &init, std::slice::from_ref(&image), DOCKER).unwrap();
+        let container = key("container");
+        driver.prepare(&container, &[image, init]).unwrap();
+        let seen = mount(driver, &container);
+        for directory in ["dev/pts", "dev/shm", "proc", "real"] {
+            let found = fs::symlink_metadata(seen.path(directory)).unwrap();
+            assert!(found.is_dir(), "{directory}");
+        }
+        assert!(fs::symlink_metadata(seen.path("etc/hosts")).unwrap().is_file());
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    });
+}
+
+#[test]
 fn layers_are_listed_synced_and_removed_idempotently() {
     each(|driver, root| {
         let chain = three(driver);

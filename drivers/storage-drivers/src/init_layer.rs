@@ -1,6 +1,7 @@
 //! The init layer: mount points that the engine needs, in a layer of their own per image, so that the difference of a
 //! fresh container is empty and `commit` does not carry them.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use archive::{Entry, EntryKind, Owner, Timestamp, UnpackOptions, Writer};
@@ -39,7 +40,8 @@ pub const DOCKER: &[MountPoint] = &[
 /// that directories on the way keep the attributes that they have in the image.
 ///
 /// A symbolic link where a file is wanted (`/etc/resolv.conf` of many images) gives way to an empty file, as in Docker:
-/// what is mounted there must not go astray.
+/// what is mounted there must not go astray. So does whatever stands in the way of a point without leading anywhere inside
+/// the tree: a file, or a link, where a directory is needed.
 ///
 /// # Errors
 /// [`StorageError`].
@@ -65,6 +67,7 @@ pub fn make_init_layer(
             source,
         })?;
     let mut writer = Writer::new(Vec::new());
+    let mut mended = BTreeSet::new();
     let refused = |step, path: &str, source| StorageError::File {
         key: key.to_string(),
         step,
@@ -74,9 +77,26 @@ pub fn make_init_layer(
     for point in points {
         let present =
             lookup(&mount, point.path()).map_err(|source| refused("look for", point.path(), source))?;
+        if present.is_none() {
+            for above in
+                obstacles(&mount, point.path()).map_err(|source| refused("look for", point.path(), source))?
+            {
+                if mended.insert(above) {
+                    let directory = Entry {
+                        mtime: now(),
+                        ..Entry::directory(above, 0o755)
+                    };
+                    writer
+                        .append_bytes(&directory, b"")
+                        .map_err(|_| refused("describe", above, Errno::NOMEM))?;
+                }
+            }
+        }
         let entry = match (point, present) {
             (MountPoint::File(path), None | Some(FileType::Symlink)) => Entry::file(*path, 0o755, 0),
-            (MountPoint::Directory(path), None) => Entry::directory(*path, 0o755),
+            // A file system of the kernel is mounted on a plain directory only (runc refuses links there).
+            (MountPoint::Directory(path @ ("/proc" | "/sys")), Some(FileType::Symlink))
+            | (MountPoint::Directory(path), None) => Entry::directory(*path, 0o755),
             (MountPoint::Symlink(path, target), None) => Entry {
                 link: target.as_bytes().to_vec(),
                 ..Entry::new(EntryKind::Symlink, *path, 0o777)
@@ -127,12 +147,26 @@ fn lookup(mount: &OwnedFd, path: &str) -> Result<Option<FileType>, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat2(mount, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Ok(found) => Ok(Some(FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode))),
-        Err(Errno::NOENT) => Ok(None),
-        // Something that is no directory is on the way, or links in a ring: nothing can be made there, and a mount there
-        // fails with a message of its own.
-        Err(Errno::NOTDIR | Errno::LOOP) => Ok(Some(FileType::Unknown)),
+        // NOTDIR, LOOP: something that is no directory is on the way, or links in a ring.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The directories above `path` in whose place something stands that is none and leads to none.
+fn obstacles<'p>(mount: &OwnedFd, path: &'p str) -> Result<Vec<&'p str>, Errno> {
+    let mut found = Vec::new();
+    let slashes = path.match_indices('/').map(|(at, _)| at).skip(1);
+    for above in slashes.map(|at| &path[..at]) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat2(mount, above, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            Ok(_) => {}
+            Err(Errno::NOENT) if lookup(mount, above)?.is_none() => {}
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => found.push(above),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 fn now() -> Timestamp {

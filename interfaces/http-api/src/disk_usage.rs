@@ -96,11 +96,12 @@ impl Wanted {
 
 /// The reply: lists up to 1.51, both shapes in 1.52 (lists unless `verbose`), sums since.
 fn shown(version: ApiVersion, verbose: bool, mut found: Found) -> Value {
-    found
-        .images
-        .iter_mut()
-        .flatten()
-        .for_each(|i| gates::image_summary(version, i));
+    found.images.iter_mut().flatten().for_each(|i| {
+        // The list of images says so only since 1.51; here it always did.
+        let containers = i.containers;
+        gates::image_summary(version, i);
+        i.containers = containers;
+    });
     found
         .containers
         .iter_mut()
@@ -216,6 +217,8 @@ mod tests {
             (old["LayersSize"].as_i64(), old["Images"].as_array().map(Vec::len)),
             (Some(100), Some(2))
         );
+        let oldest = shown(ApiVersion::new(1, 40), false, found());
+        assert_eq!(oldest["Images"][0]["Containers"], 1);
         assert!(
             old.get("ImageUsage").is_none() && old["Volumes"].is_null() && old.get("BuilderSize").is_none()
         );

@@ -1,7 +1,9 @@
 //! Exec: create, start, resize, inspect.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api_types::exec::{CreateRequest, StartRequest};
 use api_types::image::IdResponse;
@@ -13,6 +15,9 @@ use crate::containers::{heads, size};
 use crate::error::Failure;
 use crate::hijack::Taken;
 use crate::reply::{self, Outcome};
+
+/// How long a client may take to read why its exec was not started.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// `POST /containers/{name}/exec`.
 pub(crate) async fn create(containers: Arc<Containers>, mut call: Call) -> Outcome {
@@ -61,7 +66,7 @@ async fn hand_over(exec: ExecStart, mut taken: Taken, head: &str) -> Result<(), 
     let terminal = exec.is_terminal();
     let (fd, read_ahead) = taken.into_fd()?;
     let ours = fd.try_clone()?;
-    let Err(error) = exec
+    let Err(failure) = exec
         .serve(ClientSocket {
             fd,
             read_ahead,
@@ -71,16 +76,34 @@ async fn hand_over(exec: ExecStart, mut taken: Taken, head: &str) -> Result<(), 
     else {
         return Ok(());
     };
-    let text = format!("{error}\r\n");
+    if failure.told {
+        return Err(failure.error.into());
+    }
+    let text = format!("{}\r\n", failure.error);
     let mut message = Vec::new();
     if !terminal {
         message.extend([1, 0, 0, 0]);
         message.extend(u32::try_from(text.len()).unwrap_or(0).to_be_bytes());
     }
     message.extend(text.as_bytes());
+    // Only what all sockets have in common is used of it, be it TCP or not.
+    let mut ours = UnixStream::from(ours);
     // A few bytes into an empty socket buffer: this does not block.
-    std::fs::File::from(ours).write_all(&message)?;
-    Err(error.into())
+    ours.write_all(&message)?;
+    tokio::task::spawn_blocking(move || linger(ours));
+    Err(failure.error.into())
+}
+
+/// Reads what the client still sends, until it has read our end. A socket closed over unread input is reset, and the client
+/// would take that for the failure.
+fn linger(mut socket: UnixStream) {
+    let deadline = Instant::now() + LINGER;
+    let ended = socket
+        .shutdown(std::net::Shutdown::Write)
+        .and_then(|()| socket.set_nonblocking(false))
+        .and_then(|()| socket.set_read_timeout(Some(LINGER)));
+    let mut unread = [0; 4096];
+    while ended.is_ok() && Instant::now() < deadline && matches!(socket.read(&mut unread), Ok(1..)) {}
 }
 
 /// `POST /exec/{id}/resize`.

@@ -64,12 +64,14 @@ pub(crate) fn container_inspect(version: ApiVersion, mut found: Inspect) -> Valu
     }
     if version.before(52) {
         found.storage = None;
-        // Old clients read its name. There are no directories to tell: nothing is mounted on the host.
+        // Old clients read its name.
         let driver = GraphDriver {
             name: found.driver.clone(),
             data: None,
         };
         found.graph_driver.get_or_insert(driver);
+    } else {
+        found.graph_driver = None;
     }
     if version.before(44) {
         found

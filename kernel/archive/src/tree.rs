@@ -211,6 +211,7 @@ type Leave<'a> = dyn FnMut(BorrowedFd<'_>, &[u8]) -> Result<bool, Errno> + 'a;
 
 /// Removes `name` and all below it; `leave` is asked to take away each non-directory itself (true: it did).
 pub(crate) fn remove_all(parent: BorrowedFd<'_>, name: &[u8], leave: &mut Leave<'_>) -> Result<(), Errno> {
+    refuse_mount(parent, name)?;
     match stat(parent, name)? {
         None => return Ok(()),
         Some(status) if kind(&status) == FileType::Directory => {}
@@ -235,6 +236,7 @@ pub(crate) fn remove_all(parent: BorrowedFd<'_>, name: &[u8], leave: &mut Leave<
             *pending = Some(names(&*directory)?);
         }
         if let Some(child) = pending.as_mut().and_then(Vec::pop) {
+            refuse_mount(directory.as_fd(), &child)?;
             match stat(&*directory, &child)? {
                 None => {}
                 Some(status) if kind(&status) == FileType::Directory => {
@@ -267,6 +269,17 @@ pub(crate) fn remove_all(parent: BorrowedFd<'_>, name: &[u8], leave: &mut Leave<
         gone_is_fine(rustix::fs::unlinkat(holder, &*finished, AtFlags::REMOVEDIR))?;
     }
     Ok(())
+}
+
+/// A place where something is mounted is busy. The kernel itself says so only of mounts of our own namespace; one of
+/// another namespace, which a container's is, would be taken off silently.
+fn refuse_mount(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    use rustix::fs::{StatxAttributes, StatxFlags, statx};
+    match statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE) {
+        Ok(status) if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => Err(Errno::BUSY),
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn gone_is_fine(result: Result<(), Errno>) -> Result<(), Errno> {

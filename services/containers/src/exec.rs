@@ -70,6 +70,26 @@ pub struct ExecStart {
     terminal: bool,
 }
 
+/// Why an exec was not started.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// The runtime's sentence, or why it was not even asked.
+    pub error: Error,
+    /// Whether the connected client has read that sentence on its stream already.
+    pub told: bool,
+    code: i32,
+}
+
+impl From<Error> for NotStarted {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            told: false,
+            code: 126,
+        }
+    }
+}
+
 impl Execs {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
@@ -310,15 +330,15 @@ impl ExecStart {
     /// # Errors
     /// The runtime's sentence.
     pub async fn detached(self) -> Result<(), Error> {
-        self.start(None).await
+        self.start(None).await.map_err(|failure| failure.error)
     }
 
-    /// Starts it with the client connected; returns when the process runs. The client reads of a failure on its
-    /// stream, too.
+    /// Starts it with the client connected; returns when the process runs. The client must read of a failure on its
+    /// stream: [`NotStarted::told`] says whether it has.
     ///
     /// # Errors
     /// The runtime's sentence.
-    pub async fn serve(self, socket: ClientSocket) -> Result<(), Error> {
+    pub async fn serve(self, socket: ClientSocket) -> Result<(), NotStarted> {
         let request = &self.exec.request;
         let client = Client {
             stdin: request.attach_stdin,
@@ -333,24 +353,22 @@ impl ExecStart {
         self.start(Some(client)).await
     }
 
-    async fn start(self, client: Option<Client>) -> Result<(), Error> {
+    async fn start(self, client: Option<Client>) -> Result<(), NotStarted> {
         if !self.exec.claim() {
-            return Err(Error::Conflict(format!(
-                "exec command {} is already running",
-                self.exec.id
-            )));
+            let text = format!("exec command {} is already running", self.exec.id);
+            return Err(Error::Conflict(text).into());
         }
         let has_input = client.as_ref().is_some_and(|client| client.stdin);
         let started = match self.spawn(has_input).await {
             Ok(link) => self.converse(link, client).await,
-            Err(error) => Err((error, 126)),
+            Err(error) => Err(error.into()),
         };
         let (link, pid) = match started {
             Ok(started) => started,
-            Err((error, code)) => {
-                self.exec.state.send_replace(State::Ended { code });
+            Err(failure) => {
+                self.exec.state.send_replace(State::Ended { code: failure.code });
                 let _ = std::fs::remove_dir_all(self.state_dir());
-                return Err(error);
+                return Err(failure);
             }
         };
         let process = open_process(pid).map(Arc::new);
@@ -493,15 +511,16 @@ impl ExecStart {
         &self,
         link: Arc<Link>,
         client: Option<Client>,
-    ) -> Result<(Arc<Link>, i32), (Error, i32)> {
-        let broken = |error: monitor::channel::ChannelError| (self.problem(error), 126);
-        let failed = |failure: Failure| {
-            let error = Error::Launch {
+    ) -> Result<(Arc<Link>, i32), NotStarted> {
+        let broken = |error: monitor::channel::ChannelError| NotStarted::from(self.problem(error));
+        let failed = |failure: Failure, told: bool| NotStarted {
+            error: Error::Launch {
                 message: failure.message,
                 code: failure.exit_code,
                 kind: fault::Kind::InvalidParameter,
-            };
-            (error, failure.exit_code)
+            },
+            code: failure.exit_code,
+            told,
         };
         if let Some(client) = client {
             // An exec that fails at once (no such user, for one) may have closed its end by now: why it failed lies in
@@ -512,14 +531,19 @@ impl ExecStart {
             }
         }
         let mut pid = 0;
+        // The monitor tells those whom it has; whoever came too late for it is told by the daemon.
+        let mut attached = false;
         loop {
             match link.receive().await.map_err(broken)?.message {
+                Report::Attached { .. } => attached = true,
                 Report::Created { pid: created, .. } => {
                     pid = created;
                     link.send(&Request::Start, &[]).await.map_err(broken)?;
                 }
                 Report::Started { .. } => return Ok((link, pid)),
-                Report::CreateFailed(failure) | Report::StartFailed(failure) => return Err(failed(failure)),
+                Report::CreateFailed(failure) | Report::StartFailed(failure) => {
+                    return Err(failed(failure, attached));
+                }
                 other => link.heard(&other),
             }
         }

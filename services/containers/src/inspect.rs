@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use api_types::container::{
-    Inspect, MountPoint, NetworkSettings, Port, PortBinding, PortMap, State, Summary, SummaryHealth,
-    SummaryHostConfig, SummaryNetworkSettings,
+    GraphDriver, Inspect, MountPoint, NetworkSettings, Port, PortBinding, PortMap, State, Summary,
+    SummaryHealth, SummaryHostConfig, SummaryNetworkSettings,
 };
 use api_types::network::EndpointSettings;
 use images::ContainerSize;
+use linux::mount::recipe::Recipe;
 use log_drivers::Timestamp;
 use networks::{Endpoint, Protocol};
 use volumes::Source;
@@ -59,14 +60,39 @@ pub(crate) fn inspect(house: &House, view: &View, size: Option<ContainerSize>) -
             .unwrap_or_default(),
         exec_ids: (!execs.is_empty()).then_some(execs),
         host_config: record.host_config.clone(),
-        graph_driver: None,
+        graph_driver: Some(graph_driver(house, record)),
         storage: None,
         size_rw: size.map(|size| bytes(size.writable)),
         size_root_fs: size.map(|size| bytes(size.total)),
         mounts: mounts(house, record),
         config: record.config.clone(),
-        network_settings: network_settings(record),
+        network_settings: network_settings(house, record),
         image_manifest_descriptor: None,
+    }
+}
+
+/// Where the layers are, in the words of docker's overlay2. Nothing is mounted on the host: the merged tree is seen
+/// through the process while there is one.
+fn graph_driver(house: &House, record: &Record) -> GraphDriver {
+    let shown = |path: &std::path::Path| path.display().to_string();
+    let data = match house.parts.images.container_recipe(&record.id) {
+        Ok(Recipe::Overlay {
+            lowers, upper, work, ..
+        }) => {
+            let lowers: Vec<String> = lowers.iter().map(|path| shown(path)).collect();
+            let mut data = BTreeMap::from([("LowerDir".to_owned(), lowers.join(":"))]);
+            data.extend(upper.map(|path| ("UpperDir".to_owned(), shown(&path))));
+            data.extend(work.map(|path| ("WorkDir".to_owned(), shown(&path))));
+            if record.run.running {
+                data.insert("MergedDir".into(), format!("/proc/{}/root", record.run.pid));
+            }
+            Some(data)
+        }
+        _ => None,
+    };
+    GraphDriver {
+        name: record.storage_driver.clone(),
+        data,
     }
 }
 
@@ -117,8 +143,8 @@ fn mounts(house: &House, record: &Record) -> Vec<MountPoint> {
     record.mounts.iter().filter(listed).map(shown).collect()
 }
 
-fn network_settings(record: &Record) -> NetworkSettings {
-    let networks = endpoint_settings(record);
+fn network_settings(house: &House, record: &Record) -> NetworkSettings {
+    let networks = endpoint_settings(house, record);
     let mut settings = NetworkSettings {
         ports: ports(record),
         networks,
@@ -143,7 +169,7 @@ fn network_settings(record: &Record) -> NetworkSettings {
 }
 
 /// The networks that a container is in, or will be in when it runs.
-fn endpoint_settings(record: &Record) -> BTreeMap<String, EndpointSettings> {
+fn endpoint_settings(house: &House, record: &Record) -> BTreeMap<String, EndpointSettings> {
     let mut all: BTreeMap<String, EndpointSettings> = record.networks.clone();
     match record.network() {
         NetworkMode::Container(_) => {}
@@ -160,6 +186,14 @@ fn endpoint_settings(record: &Record) -> BTreeMap<String, EndpointSettings> {
             &endpoint.network_id
         };
         fill(all.entry(key.clone()).or_default(), endpoint);
+    }
+    // One that has run says which networks it was in.
+    for (name, settings) in all.iter_mut().filter(|_| record.run.started.is_some()) {
+        if settings.network_id.is_empty()
+            && let Ok(network) = house.parts.networks.resolve(name)
+        {
+            settings.network_id = network.id;
+        }
     }
     all
 }
@@ -241,7 +275,7 @@ pub(crate) fn summary(house: &House, view: &View, size: Option<ContainerSize>, n
             annotations: record.host_config.annotations.clone(),
         },
         network_settings: SummaryNetworkSettings {
-            networks: endpoint_settings(record),
+            networks: endpoint_settings(house, record),
         },
         mounts: mounts(house, record),
         health: Some(

@@ -43,7 +43,7 @@ mod wait;
 
 pub use attach::Attachment;
 pub use error::Error;
-pub use exec::ExecStart;
+pub use exec::{ExecStart, NotStarted};
 pub use files::{TarSink, TarStream};
 pub use logs::LogStream;
 pub use requests::{

@@ -2,6 +2,7 @@
 
 mod bind;
 mod mount;
+mod propagation;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use crate::Error;
 use crate::house::House;
 use crate::record::{MountSpec, Record};
 use bind::Source;
+
+pub(crate) use propagation::check as check_propagation;
 
 /// Reads all mounts of a container that is being made: `--volumes-from`, `-v`, `--mount`, `--tmpfs`, and the
 /// volumes of the image for places that nothing else takes. Makes the volumes and holds them.

@@ -56,6 +56,41 @@ fn exec_runs_inside_with_its_own_streams_and_exit_code() {
 }
 
 #[test]
+fn why_an_exec_does_not_start_is_said_once_with_dockers_code() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
+        let prefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+        let missing = format!("{prefix}exec: \"nosuch\": executable file not found in $PATH: unknown");
+        let directory = format!(
+            "{prefix}chdir to cwd (\"/nosuch\") set in config.json failed: no such file or directory: unknown"
+        );
+        let user = "unable to find user nosuch: no matching entries in passwd file";
+        for (code, text, flags) in [
+            (127, &missing[..], &["box", "nosuch"][..]),
+            (126, &directory, &["-w", "/nosuch", "box", "true"]),
+            (126, user, &["-u", "nosuch", "box", "true"]),
+        ] {
+            // With an open input as well, which nobody reads.
+            for input in [&b""[..], b"unread"] {
+                let interactive: &[&str] = if input.is_empty() {
+                    &["exec"]
+                } else {
+                    &["exec", "-i"]
+                };
+                let arguments: Vec<&str> = interactive.iter().chain(flags).copied().collect();
+                let output = docker.run_with(&arguments, input);
+                assert_eq!(output.code, code, "{arguments:?}: {output:?}");
+                let said = format!("{}{}", output.stdout, output.stderr);
+                assert_eq!(said.matches(text).count(), 1, "{arguments:?}: {output:?}");
+            }
+        }
+        docker.ok(["rm", "-f", "box"]);
+    });
+}
+
+#[test]
 fn a_terminal_has_its_size_and_carriage_returns() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

@@ -52,6 +52,39 @@ fn cp_goes_both_ways_and_follows_links_inside_the_container_only() {
 }
 
 #[test]
+fn cp_does_not_take_mounts_away_and_names_what_holds_no_files() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let source = daemon.folder().join("hostname");
+    fs::write(&source, "other\n").expect("file");
+    for_each_client(&daemon, |docker| {
+        docker.ok([
+            "run",
+            "-d",
+            "--name",
+            "kept",
+            "--hostname",
+            "mine",
+            "busybox",
+            "sleep",
+            "1000",
+        ]);
+        let copy = |to: &str| docker.fails(1, ["cp".as_ref(), source.as_os_str(), to.as_ref()]);
+        let error = copy("kept:/etc/hostname");
+        assert!(
+            error.contains("unlinkat /etc/hostname: device or resource busy"),
+            "{error}"
+        );
+        assert_eq!(docker.ok(["exec", "kept", "cat", "/etc/hostname"]), "mine");
+        for place in ["kept:/proc/", "kept:/sys/fs/"] {
+            let error = copy(place);
+            assert!(error.contains("it shows the kernel's state"), "{place}: {error}");
+        }
+        docker.ok(["rm", "-f", "kept"]);
+    });
+}
+
+#[test]
 fn volumes_keep_their_content_and_start_with_the_images() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

@@ -22,7 +22,6 @@ impl<J: Job> Supervisor<J> {
     pub(super) fn fail(&mut self, report: Report) {
         self.failed = true;
         self.let_go();
-        self.broadcast(&report);
         for (_, request, mut fds) in self.peers.receive_all(&self.reactor) {
             if let (Request::Attach(attach), Some(socket)) = (request, fds.pop()) {
                 self.pump.attach(&self.reactor, attach, socket);
@@ -34,6 +33,11 @@ impl<J: Job> Supervisor<J> {
             self.pump
                 .tell_clients(&self.reactor, format!("{}\r\n", failure.message).as_bytes());
         }
+        // The daemon learns first which clients were here: it tells the others itself.
+        while let Some(attached) = self.pump.take_report() {
+            self.broadcast(&attached);
+        }
+        self.broadcast(&report);
         self.pump.end_clients(&self.reactor);
     }
 

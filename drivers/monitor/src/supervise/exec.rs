@@ -56,7 +56,11 @@ impl Job for Exec {
             .ok_or_else(|| engine_failure(format!("{} is no process id", plan.init_pid)))?;
         let mut user = ResolvedUser::default();
         if plan.user.user.is_some() {
-            user = find_user(&plan).map_err(engine_failure)?;
+            // Docker gives every failure of an exec but a missing program 126.
+            user = find_user(&plan).map_err(|message| Failure {
+                message,
+                exit_code: 126,
+            })?;
             apply_user(&mut plan.process, &user);
         }
         plan.process.terminal = plan.stdio.tty;
@@ -100,9 +104,9 @@ impl Job for Exec {
     }
 
     fn start_failure(&self, error: &runtime::Error) -> Failure {
-        let exit_code = match error.exit_code() {
-            code @ (126 | 127) => code,
-            // Docker gives every other failure of an exec 126.
+        let exit_code = match error {
+            runtime::Error::Exec(failure) => failure.exit_code(),
+            // Docker gives every other failure of an exec 126, a missing working directory too.
             _ => 126,
         };
         Failure {

@@ -26,7 +26,6 @@ const LINKS: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"/proc/self/fd/1", c"/dev/stdout"),
     (c"/proc/self/fd/2", c"/dev/stderr"),
     (c"pts/ptmx", c"/dev/ptmx"),
-    (c"/proc/kcore", c"/dev/core"),
 ];
 
 /// The device access rules of a container's cgroup: those of its spec, before which everything is denied and after which
@@ -69,7 +68,7 @@ pub fn device_rules(spec: &[DeviceRule]) -> Vec<DeviceRule> {
 }
 
 /// Adds the steps.
-pub(super) fn compile(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), CompileError> {
+pub(super) fn compile(linux: &Linux, kcore: bool, steps: &mut Vec<Step>) -> Result<(), CompileError> {
     for (path, major, minor) in DEFAULT {
         let listed = linux
             .devices
@@ -117,7 +116,9 @@ pub(super) fn compile(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), Compil
             gid: device.gid.unwrap_or(0),
         }));
     }
-    for (target, path) in LINKS {
+    // As runc: only where it leads somewhere.
+    let core = [(c"/proc/kcore", c"/dev/core")];
+    for (target, path) in LINKS.iter().chain(core.iter().filter(|_| kcore)) {
         steps.push(Step::Symlink {
             target: (*target).to_owned(),
             path: (*path).to_owned(),

@@ -55,7 +55,7 @@ pub(super) fn compile(
         .iter()
         .any(|m| same_place(&m.destination, "/dev") && is_bind(m));
     if own_dev {
-        devices::compile(linux, steps)?;
+        devices::compile(linux, options.kcore, steps)?;
     }
     if options.streams == Streams::Terminal {
         steps.push(terminal(process, own_dev));

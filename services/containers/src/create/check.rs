@@ -39,6 +39,9 @@ pub(super) fn fill(house: &House, config: &mut Config, host: &mut HostConfig, id
         },
     );
     text(&mut host.runtime, BUILT_IN_RUNTIME);
+    // What the command sends for «not given»; docker shows neither.
+    host.memory_swappiness = host.memory_swappiness.filter(|value| *value != -1);
+    config.volumes = config.volumes.take().filter(|volumes| !volumes.is_empty());
     if host.shm_size == 0 {
         host.shm_size = settings.default_shm_size;
     }
@@ -120,9 +123,18 @@ pub(super) fn check(house: &House, config: &Config, host: &HostConfig) -> Result
     }
     not_available(host)?;
     health::check(config.healthcheck.as_ref())?;
-    let is_hostname = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if config.hostname.len() > 64 || !config.hostname.bytes().all(is_hostname) {
-        return invalid(format!("invalid hostname format: {}", config.hostname));
+    // The kernel's bound (uname(2)); docker has no other, but a line break would forge lines of /etc/hosts.
+    if config.hostname.len() > 64 || config.hostname.contains(char::is_control) {
+        return invalid(format!("invalid hostname format: {:?}", config.hostname));
+    }
+    let words = [&config.cmd, &config.entrypoint];
+    if words
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|word| word.contains('\0'))
+    {
+        return invalid("invalid command: an argument contains a NUL byte");
     }
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return invalid(format!(
@@ -242,7 +254,10 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
         return missing("linking containers (--link)");
     }
     if !matches!(host.userns_mode.as_str(), "" | "host") {
-        return missing("a user namespace (--userns)");
+        return missing(&format!(
+            "a user namespace of its own (--userns={})",
+            host.userns_mode
+        ));
     }
     if host
         .storage_opt

@@ -47,7 +47,7 @@ impl ExecStart {
             relayed: false,
             replay: None,
         };
-        self.start(Some(client)).await?;
+        self.start(Some(client)).await.map_err(|failure| failure.error)?;
         Ok(probe)
     }
 }

@@ -105,6 +105,7 @@ fn bind(spec: &MountSpec) -> Result<PathBuf, Error> {
             source,
         })?;
     }
+    crate::mounts::check_propagation(&spec.source, &spec.propagation)?;
     Ok(path)
 }
 

@@ -122,6 +122,13 @@ fn processors(host: &HostConfig, cpus: usize) -> Result<(), Error> {
             host.cpu_shares
         ));
     }
+    // What the kernel would silently make another number of (sched/core.c, MIN_SHARES and MAX_SHARES).
+    if host.cpu_shares == 1 {
+        return invalid("the minimum allowed cpu-shares is 2");
+    }
+    if host.cpu_shares > 262_144 {
+        return invalid("the maximum allowed cpu-shares is 262144");
+    }
     let Some(asked) = parse_list(&host.cpuset_cpus) else {
         return invalid(format!("Invalid value {} for cpuset cpus", host.cpuset_cpus));
     };
