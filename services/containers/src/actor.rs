@@ -301,6 +301,7 @@ impl Actor {
                 self.listen(launched.link);
                 self.house.mark_use(&self.record.id, images::Use::Running);
                 self.step(Input::Launched);
+                crate::links::tell_parents(&self.house, &self.record);
             }
             Err(error) => {
                 let run = &mut self.record.run;

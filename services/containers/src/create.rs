@@ -17,7 +17,7 @@ pub(crate) use check::policy as check_policy;
 use crate::house::{Holds, House};
 use crate::machine::{Machine, Phase};
 use crate::record::{NetworkMode, Record, Run};
-use crate::{Error, actor, house, launch, mounts, names};
+use crate::{Error, actor, house, launch, links, mounts, names};
 
 /// How many generated names are tried before the engine gives up.
 const NAME_ATTEMPTS: u32 = 20;
@@ -113,6 +113,8 @@ fn draft(
     if let NetworkMode::Network(name) = NetworkMode::parse(&host_config.network_mode) {
         house.parts.networks.resolve(name).map_err(Error::part)?;
     }
+    let links = links::register(house, &host_config)?;
+    host_config.links = None;
     let record = Record {
         id: id.to_owned(),
         name: String::new(),
@@ -131,6 +133,7 @@ fn draft(
         manually_stopped: false,
         dead: false,
         left_first: false,
+        links,
     };
     // Whatever can be refused is refused now, not at the start.
     launch::port_requests(&record)?;

@@ -20,7 +20,7 @@ use crate::create::new_id;
 use crate::house::House;
 use crate::link::Link;
 use crate::requests::ClientSocket;
-use crate::{Error, launch, spec};
+use crate::{Error, launch, links, spec};
 
 pub(crate) use probe::Probe;
 
@@ -443,7 +443,9 @@ impl ExecStart {
         if request.privileged {
             container.host_config.privileged = true;
         }
-        let mut env = spec::environment(&container, settings);
+        // One that has gone away since tells nothing; that is no reason not to start.
+        let linked = links::environment(&self.house, record).unwrap_or_default();
+        let mut env = spec::environment(&container, settings, &linked);
         if self.terminal {
             spec::set_variable(&mut env, "TERM", "TERM=xterm");
         }

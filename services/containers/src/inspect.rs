@@ -16,6 +16,7 @@ use volumes::Source;
 use crate::cell::View;
 use crate::health::Health;
 use crate::house::House;
+use crate::links;
 use crate::machine::Phase;
 use crate::record::{MountSpec, NetworkMode, Record};
 use crate::spec::SecurityOptions;
@@ -59,7 +60,10 @@ pub(crate) fn inspect(house: &House, view: &View, size: Option<ContainerSize>) -
             .map(|options| options.apparmor_profile(house.apparmor, record.host_config.privileged))
             .unwrap_or_default(),
         exec_ids: (!execs.is_empty()).then_some(execs),
-        host_config: record.host_config.clone(),
+        host_config: api_types::container::HostConfig {
+            links: links::shown(house, record),
+            ..record.host_config.clone()
+        },
         graph_driver: Some(graph_driver(house, record)),
         storage: None,
         size_rw: size.map(|size| bytes(size.writable)),

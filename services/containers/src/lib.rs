@@ -22,6 +22,7 @@ mod house;
 mod inspect;
 mod launch;
 mod link;
+mod links;
 mod list;
 mod logs;
 mod machine;

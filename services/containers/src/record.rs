@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::health::Health;
+use crate::links::Link;
 
 /// A container as it is written down. Every change replaces the whole row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub(crate) struct Record {
     /// The network of `--network` was left (`network disconnect`).
     #[serde(default)]
     pub(crate) left_first: bool,
+    /// Containers of the default bridge that this one knows by an alias.
+    #[serde(default)]
+    pub(crate) links: Vec<Link>,
 }
 
 impl durable::Row for Record {

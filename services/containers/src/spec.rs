@@ -39,6 +39,8 @@ pub(crate) struct Inputs<'a> {
     /// Files that the engine writes for the container.
     pub(crate) generated: &'a Generated,
     pub(crate) joined: &'a Joined,
+    /// Variables that tell of linked containers.
+    pub(crate) linked: &'a [String],
     /// The devices that the container gets beyond the default ones.
     pub(crate) devices: &'a [Device],
     /// Whether AppArmor is on.

@@ -250,9 +250,6 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
     {
         return missing("selecting devices by capability (--gpus)");
     }
-    if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
-        return missing("linking containers (--link)");
-    }
     if !matches!(host.userns_mode.as_str(), "" | "host") {
         return missing(&format!(
             "a user namespace of its own (--userns={})",
@@ -265,9 +262,6 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
         .is_some_and(|options| !options.is_empty())
     {
         return missing("a storage option (--storage-opt)");
-    }
-    if host.ipc_mode.starts_with("container:") {
-        return missing("the IPC namespace of another container (--ipc container:)");
     }
     if !matches!(host.volume_driver.as_str(), "" | "local") {
         return missing("a volume plugin (--volume-driver)");

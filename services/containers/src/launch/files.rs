@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use networks::{DnsOverrides, Endpoint, HostsEntry};
 
-use crate::Error;
 use crate::house::House;
 use crate::record::{NetworkMode, Record};
 use crate::spec::Generated;
+use crate::{Error, links};
 
 /// Writes the files into the container's directory, or names those of the container whose network is joined.
 pub(super) fn write(house: &House, record: &Record, endpoints: &[Endpoint]) -> Result<Generated, Error> {
@@ -55,7 +55,8 @@ fn put(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 fn hosts_text(house: &House, record: &Record, endpoints: &[Endpoint]) -> Result<String, Error> {
-    let extra = extra_hosts(record, house.parts.networks.host_gateway())?;
+    let mut extra = extra_hosts(record, house.parts.networks.host_gateway())?;
+    extra.extend(links::hosts(house, record)?);
     if record.network() == NetworkMode::Host {
         let mut text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
         for entry in &extra {

@@ -11,10 +11,10 @@ use networks::Endpoint;
 use volumes::Source;
 
 use super::{files, network};
-use crate::Error;
 use crate::house::House;
 use crate::record::{MountSpec, Record};
 use crate::spec::{self, Device, Inputs, Joined, Resolved};
+use crate::{Error, links};
 
 /// The user's mounts of one run.
 #[derive(Debug)]
@@ -160,8 +160,10 @@ pub(super) fn spawn(
     durable::crash_point("containers.start.files-written");
     let host = &record.host_config;
     let devices = devices(record)?;
+    let linked = links::environment(house, record)?;
     let spec = spec::build(&Inputs {
         record,
+        linked: &linked,
         settings: &house.settings,
         mounts: &mounts.resolved,
         generated: &generated,

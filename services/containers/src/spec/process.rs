@@ -43,7 +43,7 @@ pub(super) fn build(inputs: &Inputs<'_>) -> Result<Process, Error> {
             width: columns.into(),
         }),
         args: record.args.clone(),
-        env: environment(record, inputs.settings),
+        env: environment(record, inputs.settings, inputs.linked),
         cwd: if cwd.is_empty() { "/".into() } else { cwd.into() },
         ..frame(record, inputs.settings, inputs.apparmor)?
     })
@@ -103,9 +103,9 @@ pub(crate) fn seccomp_for(record: &Record, settings: &Settings) -> Result<Option
     super::security::profile(record, settings, &options)
 }
 
-/// Docker's environment, in its order: the defaults, then what image and user set, the later value in the
-/// earlier one's place.
-pub(crate) fn environment(record: &Record, settings: &Settings) -> Vec<String> {
+/// Docker's environment, in its order: the defaults, what links tell, then what image and user set, the later value in
+/// the earlier one's place.
+pub(crate) fn environment(record: &Record, settings: &Settings, linked: &[String]) -> Vec<String> {
     let mut environment = vec![
         DEFAULT_PATH.to_owned(),
         format!("HOSTNAME={}", record.config.hostname),
@@ -114,6 +114,7 @@ pub(crate) fn environment(record: &Record, settings: &Settings) -> Vec<String> {
         environment.push("TERM=xterm".into());
     }
     environment.extend(settings.proxy_environment.iter().cloned());
+    environment.extend(linked.iter().cloned());
     for entry in record.config.env.iter().flatten() {
         match entry.split_once('=') {
             Some((name, _)) => set(&mut environment, name, entry),

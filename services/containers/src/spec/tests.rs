@@ -30,6 +30,7 @@ pub(crate) fn record() -> Record {
         manually_stopped: false,
         dead: false,
         left_first: false,
+        links: Vec::new(),
     }
 }
 
@@ -49,6 +50,7 @@ fn spec(record: &Record) -> Result<Spec, Error> {
         mounts: &[],
         generated: &Generated::default(),
         joined: &Joined::default(),
+        linked: &[],
         devices: &[],
         apparmor: false,
     })
