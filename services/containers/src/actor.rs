@@ -301,6 +301,8 @@ impl Actor {
                 self.listen(launched.link);
                 self.house.mark_use(&self.record.id, images::Use::Running);
                 self.step(Input::Launched);
+                // They look at what is shown.
+                self.show();
                 crate::links::tell_parents(&self.house, &self.record);
             }
             Err(error) => {
