@@ -1,9 +1,11 @@
 //! What the compiler cannot check: the house rules.
 //!
-//! Each check gives a list of sentences; an empty one is a pass. `edges` looks at crates, `source` at files, `tree` at
+//! Each check gives a list of sentences; an empty one is a pass. `edges` looks at crates, `dependencies` at
+//! those of others, `source` at files, `tree` at
 //! ARCHITECTURE.md.
 
 mod commands;
+mod dependencies;
 mod edges;
 mod source;
 mod tree;
@@ -25,11 +27,15 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let metadata = Metadata::read()?;
     let files = source::read_all()?;
-    let checks: [(&str, Vec<String>); 10] = [
+    let checks: [(&str, Vec<String>); 11] = [
         ("floors and edges between crates", edges::floors(&metadata)),
         (
             "dhow-runtime is small: no tokio, no TLS, no database",
             edges::runtime_is_small(&metadata),
+        ),
+        (
+            "crates of others are what deny.toml allows",
+            dependencies::check(&metadata)?,
         ),
         ("no unsafe outside kernel/linux", source::no_unsafe(&files)),
         ("no file over 800 lines", source::lengths(&files)),

@@ -56,6 +56,8 @@ pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) manifest_path: PathBuf,
+    pub(crate) license: Option<String>,
+    pub(crate) source: Option<String>,
 }
 
 #[derive(Deserialize)]
