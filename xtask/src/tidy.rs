@@ -7,6 +7,7 @@
 mod commands;
 mod dependencies;
 mod edges;
+mod flags;
 mod source;
 mod tree;
 
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let metadata = Metadata::read()?;
     let files = source::read_all()?;
-    let checks: [(&str, Vec<String>); 11] = [
+    let checks: [(&str, Vec<String>); 12] = [
         ("floors and edges between crates", edges::floors(&metadata)),
         (
             "dhow-runtime is small: no tokio, no TLS, no database",
@@ -57,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "every command has a file, which is wired",
             commands::check(&files),
         ),
+        ("every flag of a command is read", flags::check(&files)),
     ];
     let mut wrong = 0;
     for (what, findings) in checks {
