@@ -392,6 +392,27 @@ fn an_init_layer_replaces_links_that_lead_nowhere_and_stays_inside() {
 }
 
 #[test]
+fn an_init_layer_follows_a_link_that_leads_to_a_directory_of_the_image() {
+    each(|driver, _| {
+        let etc = Entry {
+            link: b"../../usr/etc".to_vec(),
+            ..Entry::new(EntryKind::Symlink, "etc", 0o777)
+        };
+        let mut writer = Writer::new(Vec::new());
+        for entry in [&Entry::directory("usr", 0o755), &Entry::directory("usr/etc", 0o755), &etc] {
+            writer.append_bytes(entry, b"").unwrap();
+        }
+        let (image, _) = layer(driver, "c1", &[], &writer.finish().unwrap());
+        let init = key("init-c1");
+        make_init_layer(driver, &init, std::slice::from_ref(&image), DOCKER).unwrap();
+        driver.prepare(&key("container"), &[image, init]).unwrap();
+        let seen = mount(driver, &key("container"));
+        assert!(fs::symlink_metadata(seen.path("etc")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(seen.path("usr/etc/hosts")).unwrap().is_file());
+    });
+}
+
+#[test]
 fn layers_are_listed_synced_and_removed_idempotently() {
     each(|driver, root| {
         let chain = three(driver);

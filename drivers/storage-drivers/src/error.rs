@@ -64,14 +64,6 @@ pub enum StorageError {
         /// Why.
         source: linux::mount::recipe::RecipeError,
     },
-    /// The mount points of an init layer could not be made.
-    #[error("init layer {key}: {source}")]
-    InitLayer {
-        /// The layer.
-        key: Key,
-        /// Why.
-        source: archive::UnpackError,
-    },
     /// A layer could not be packed or compared.
     #[error("layer {key}: {source}")]
     Archive {
@@ -91,7 +83,6 @@ impl Fault for StorageError {
             Self::Unsupported { .. }
             | Self::File { .. }
             | Self::Mount { .. }
-            | Self::InitLayer { .. }
             | Self::Archive { .. } => Kind::System,
         }
     }

@@ -1,14 +1,15 @@
 //! The init layer: mount points that the engine needs, in a layer of their own per image, so that the difference of a
 //! fresh container is empty and `commit` does not carry them.
 
-use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use archive::{Entry, EntryKind, Owner, Timestamp, UnpackOptions, Writer};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::{Driver, Key, StorageError};
+
+/// Mode of the files and directories that are made.
+const MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// What to make when the image has nothing at that path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,14 @@ pub const DOCKER: &[MountPoint] = &[
 
 /// Makes (unless it is there) the committed layer `key` above `chain`, holding those of `points` that the chain lacks. A
 /// container's chain is then `chain` plus `key`. Needs CAP_SYS_ADMIN: the points are made through a detached mount, so
-/// that directories on the way keep the attributes that they have in the image.
+/// that directories on the way keep the attributes that they have in the image, and its links lead nowhere else.
 ///
 /// A symbolic link where a file is wanted (`/etc/resolv.conf` of many images) gives way to an empty file, as in Docker:
 /// what is mounted there must not go astray. So does whatever stands in the way of a point without leading anywhere inside
 /// the tree: a file, or a link, where a directory is needed.
 ///
 /// # Errors
-/// [`StorageError`].
+/// [`StorageError`]; nothing of the layer is left then.
 pub fn make_init_layer(
     driver: &dyn Driver,
     key: &Key,
@@ -59,6 +60,15 @@ pub fn make_init_layer(
     // What a crash left half made.
     driver.remove(key)?;
     driver.prepare(key, chain)?;
+    let made = fill(driver, key, points).and_then(|()| driver.commit(key));
+    if made.is_err() {
+        // The first failure is the one to tell; what stays here goes at the next attempt.
+        let _ = driver.remove(key);
+    }
+    made
+}
+
+fn fill(driver: &dyn Driver, key: &Key, points: &[MountPoint]) -> Result<(), StorageError> {
     let mount = driver
         .mounts(key)?
         .mount_detached()
@@ -66,71 +76,71 @@ pub fn make_init_layer(
             key: key.clone(),
             source,
         })?;
-    let mut writer = Writer::new(Vec::new());
-    let mut mended = BTreeSet::new();
-    let refused = |step, path: &str, source| StorageError::File {
-        key: key.to_string(),
-        step,
-        path: path.into(),
-        source,
-    };
     for point in points {
-        let present =
-            lookup(&mount, point.path()).map_err(|source| refused("look for", point.path(), source))?;
-        if present.is_none() {
-            for above in
-                obstacles(&mount, point.path()).map_err(|source| refused("look for", point.path(), source))?
-            {
-                if mended.insert(above) {
-                    let directory = Entry {
-                        mtime: now(),
-                        ..Entry::directory(above, 0o755)
-                    };
-                    writer
-                        .append_bytes(&directory, b"")
-                        .map_err(|_| refused("describe", above, Errno::NOMEM))?;
-                }
-            }
-        }
-        let entry = match (point, present) {
-            (MountPoint::File(path), None | Some(FileType::Symlink)) => Entry::file(*path, 0o755, 0),
-            // A file system of the kernel is mounted on a plain directory only (runc refuses links there).
-            (MountPoint::Directory(path @ ("/proc" | "/sys")), Some(FileType::Symlink))
-            | (MountPoint::Directory(path), None) => Entry::directory(*path, 0o755),
-            (MountPoint::Symlink(path, target), None) => Entry {
-                link: target.as_bytes().to_vec(),
-                ..Entry::new(EntryKind::Symlink, *path, 0o777)
-            },
-            _ => continue,
-        };
-        let entry = Entry {
-            mtime: now(),
-            ..entry
-        };
-        writer
-            .append_bytes(&entry, b"")
-            .map_err(|_| refused("describe", point.path(), Errno::NOMEM))?;
+        make(mount.as_fd(), point).map_err(|source| StorageError::File {
+            key: key.to_string(),
+            step: "make the mount point",
+            path: point.path().into(),
+            source,
+        })?;
     }
-    let points = writer
-        .finish()
-        .map_err(|_| refused("describe", "/", Errno::NOMEM))?;
-    let root = rustix::fs::openat(
-        &mount,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|source| refused("open", "/", source))?;
-    let options = UnpackOptions {
-        owner: Owner::Fixed { uid: 0, gid: 0 },
-        ..UnpackOptions::default()
+    Ok(())
+}
+
+fn make(root: BorrowedFd<'_>, point: &MountPoint) -> Result<(), Errno> {
+    let (above, name) = point.path().rsplit_once('/').unwrap_or(("", point.path()));
+    let folder = directory(root, above)?;
+    let present = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),
+        Err(Errno::NOENT) => None,
+        Err(error) => return Err(error),
     };
-    archive::unpack(&points[..], root.as_fd(), options).map_err(|source| StorageError::InitLayer {
-        key: key.clone(),
-        source,
-    })?;
-    drop((root, mount));
-    driver.commit(key)
+    match (point, present) {
+        (MountPoint::File(_), None | Some(FileType::Symlink)) => {
+            if present.is_some() {
+                rustix::fs::unlinkat(&folder, name, AtFlags::empty())?;
+            }
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&folder, name, flags, MODE)?;
+            rustix::fs::fchmod(file, MODE)
+        }
+        // A file system of the kernel is mounted on a plain directory only (runc refuses links there).
+        (MountPoint::Directory("/proc" | "/sys"), Some(FileType::Symlink)) | (MountPoint::Directory(_), None) => {
+            make_directory(folder.as_fd(), name)
+        }
+        (MountPoint::Symlink(_, target), None) => rustix::fs::symlinkat(*target, &folder, name),
+        _ => Ok(()),
+    }
+}
+
+/// The directory at this path as the container will see it, links of the image followed within its root; made where the
+/// image has nothing, or something that leads to no directory.
+fn directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
+    let within = if path.is_empty() { "." } else { path };
+    let open = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat2(root, within, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+    };
+    match (open(), path.rsplit_once('/')) {
+        (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), Some((above, name))) => {
+            make_directory(directory(root, above)?.as_fd(), name)?;
+            open()
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// In the place of what has this name, if there is something.
+fn make_directory(above: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
+    match rustix::fs::mkdirat(above, name, MODE) {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(above, name, AtFlags::empty())?;
+            rustix::fs::mkdirat(above, name, MODE)?;
+        }
+        made => made?,
+    }
+    // Whatever umask the daemon was started with.
+    rustix::fs::chmodat(above, name, MODE, AtFlags::empty())
 }
 
 impl MountPoint {
@@ -139,42 +149,5 @@ impl MountPoint {
         match self {
             Self::File(path) | Self::Directory(path) | Self::Symlink(path, _) => path,
         }
-    }
-}
-
-/// What stands at `path` inside the mount, itself not followed.
-fn lookup(mount: &OwnedFd, path: &str) -> Result<Option<FileType>, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat2(mount, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Ok(found) => Ok(Some(FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode))),
-        // NOTDIR, LOOP: something that is no directory is on the way, or links in a ring.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The directories above `path` in whose place something stands that is none and leads to none.
-fn obstacles<'p>(mount: &OwnedFd, path: &'p str) -> Result<Vec<&'p str>, Errno> {
-    let mut found = Vec::new();
-    let slashes = path.match_indices('/').map(|(at, _)| at).skip(1);
-    for above in slashes.map(|at| &path[..at]) {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::openat2(mount, above, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            Ok(_) => {}
-            Err(Errno::NOENT) if lookup(mount, above)?.is_none() => {}
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => found.push(above),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp {
-        seconds: since.as_secs().cast_signed(),
-        nanos: since.subsec_nanos(),
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -28,6 +29,10 @@ pub enum LockError {
         source: io::Error,
     },
 }
+
+/// How long a holder may take to be gone: a daemon that was just killed, or a child that it was starting at that moment
+/// and that has not yet closed what it inherited, holds the lock a little longer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn held_text(path: &Path, pid: Option<u32>) -> String {
     let path = path.display();
@@ -58,10 +63,10 @@ impl DirLock {
     /// The name of the lock file in the directory.
     pub const FILE: &'static str = "lock";
 
-    /// Makes the directory (mode 0711) if it is absent and takes it.
+    /// Makes the directory (mode 0711) if it is absent and takes it, waiting a moment for a holder that is dying.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process has it.
+    /// [`LockError::Held`] when another process has it and keeps it.
     pub fn acquire(directory: &Path) -> Result<Self, LockError> {
         let open = |source| LockError::Open {
             path: directory.to_path_buf(),
@@ -81,7 +86,7 @@ impl DirLock {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(directory.join(Self::FILE))
             .map_err(open)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let mut text = String::new();
@@ -101,6 +106,17 @@ impl DirLock {
     }
 }
 
+/// The kernel tells nobody when a lock becomes free but the one who waits without end, so this asks again and again.
+fn lock(file: &File) -> rustix::io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            result => return result,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +132,19 @@ mod tests {
         assert!(text.contains(&std::process::id().to_string()), "{text}");
         drop(first);
         DirLock::acquire(&root).unwrap();
+    }
+
+    #[test]
+    fn a_holder_that_is_about_to_end_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        let file = File::open(dir.path().join(DirLock::FILE)).unwrap();
+        assert_eq!(flock(&file, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK));
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| DirLock::acquire(dir.path()));
+            std::thread::sleep(Duration::from_millis(50));
+            drop(first);
+            second.join().unwrap().expect("taken when the first let go");
+        });
     }
 }

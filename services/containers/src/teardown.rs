@@ -58,8 +58,11 @@ pub(crate) async fn remove_cgroup(house: &Arc<House>, record: &Record) {
     let id = record.id.clone();
     let work = move || {
         let cgroup = house.cgroup(&record)?;
-        cgroup.kill()?;
-        cgroup.remove()
+        match cgroup.kill() {
+            // What kills may be gone while a crash has left the group in other hierarchies.
+            Ok(()) | Err(cgroups::Error::NotFound(_)) => cgroup.remove(),
+            Err(error) => Err(error),
+        }
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(())) => {}
