@@ -399,7 +399,11 @@ fn an_init_layer_follows_a_link_that_leads_to_a_directory_of_the_image() {
             ..Entry::new(EntryKind::Symlink, "etc", 0o777)
         };
         let mut writer = Writer::new(Vec::new());
-        for entry in [&Entry::directory("usr", 0o755), &Entry::directory("usr/etc", 0o755), &etc] {
+        for entry in [
+            &Entry::directory("usr", 0o755),
+            &Entry::directory("usr/etc", 0o755),
+            &etc,
+        ] {
             writer.append_bytes(entry, b"").unwrap();
         }
         let (image, _) = layer(driver, "c1", &[], &writer.finish().unwrap());
@@ -408,7 +412,11 @@ fn an_init_layer_follows_a_link_that_leads_to_a_directory_of_the_image() {
         driver.prepare(&key("container"), &[image, init]).unwrap();
         let seen = mount(driver, &key("container"));
         assert!(fs::symlink_metadata(seen.path("etc")).unwrap().is_symlink());
-        assert!(fs::symlink_metadata(seen.path("usr/etc/hosts")).unwrap().is_file());
+        assert!(
+            fs::symlink_metadata(seen.path("usr/etc/hosts"))
+                .unwrap()
+                .is_file()
+        );
     });
 }
 

@@ -80,10 +80,9 @@ impl Fault for StorageError {
             Self::UnknownDriver { .. } | Self::BadKey { .. } => Kind::InvalidParameter,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Exists { .. } => Kind::Conflict,
-            Self::Unsupported { .. }
-            | Self::File { .. }
-            | Self::Mount { .. }
-            | Self::Archive { .. } => Kind::System,
+            Self::Unsupported { .. } | Self::File { .. } | Self::Mount { .. } | Self::Archive { .. } => {
+                Kind::System
+            }
         }
     }
 }

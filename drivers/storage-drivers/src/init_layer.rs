@@ -105,9 +105,8 @@ fn make(root: BorrowedFd<'_>, point: &MountPoint) -> Result<(), Errno> {
             rustix::fs::fchmod(file, MODE)
         }
         // A file system of the kernel is mounted on a plain directory only (runc refuses links there).
-        (MountPoint::Directory("/proc" | "/sys"), Some(FileType::Symlink)) | (MountPoint::Directory(_), None) => {
-            make_directory(folder.as_fd(), name)
-        }
+        (MountPoint::Directory("/proc" | "/sys"), Some(FileType::Symlink))
+        | (MountPoint::Directory(_), None) => make_directory(folder.as_fd(), name),
         (MountPoint::Symlink(_, target), None) => rustix::fs::symlinkat(*target, &folder, name),
         _ => Ok(()),
     }

@@ -139,7 +139,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = DirLock::acquire(dir.path()).unwrap();
         let file = File::open(dir.path().join(DirLock::FILE)).unwrap();
-        assert_eq!(flock(&file, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK));
+        assert_eq!(
+            flock(&file, FlockOperation::NonBlockingLockExclusive),
+            Err(Errno::WOULDBLOCK)
+        );
         std::thread::scope(|scope| {
             let second = scope.spawn(|| DirLock::acquire(dir.path()));
             std::thread::sleep(Duration::from_millis(50));
