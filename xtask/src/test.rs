@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Metadata, cargo};
 use crate::{build, packages, vm_test};
 
-/// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, and the engines
-/// that must work with `dhow-runtime` as it is.
-const PACKAGES: [&str; 13] = [
+/// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
+/// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
+const PACKAGES: [&str; 14] = [
     "busybox-static",
     "conmon",
     "crun",
@@ -25,6 +25,7 @@ const PACKAGES: [&str; 13] = [
     "iptables",
     "nftables",
     "procps",
+    "skopeo",
     "xz-utils",
     "uidmap",
     "zstd",

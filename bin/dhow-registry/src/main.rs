@@ -1,5 +1,6 @@
 //! The `dhow-registry` program: a registry for images (OCI distribution protocol).
 
+mod image;
 mod serve;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ struct Arguments {
 enum Verb {
     /// Serve images; without a configuration on 127.0.0.1:5000
     Serve(ServeArguments),
+    /// Write an archive of an image of this program: `dhow-registry image | dhow load`
+    Image(ImageArguments),
 }
 
 /// Flags overrule the configuration.
@@ -33,12 +36,26 @@ struct ServeArguments {
     /// Folder for everything that is stored
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
+    /// Encrypt with a certificate of an authority of its own, which is made in the folder (for a lab)
+    #[arg(long)]
+    self_signed: bool,
+}
+
+#[derive(Args)]
+struct ImageArguments {
+    /// The image's name
+    #[arg(long, value_name = "NAME", default_value = concat!("dhow-registry:", env!("CARGO_PKG_VERSION")))]
+    tag: String,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let Arguments { verb } = Arguments::parse();
     let outcome = match verb {
         Verb::Serve(arguments) => serve::run(&arguments),
+        Verb::Image(arguments) => image::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

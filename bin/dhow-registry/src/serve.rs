@@ -52,6 +52,9 @@ fn configuration(arguments: &ServeArguments) -> Result<Config> {
     if let Some(listen) = &arguments.listen {
         config.listen.clone_from(listen);
     }
+    if arguments.self_signed {
+        config.tls.get_or_insert_default().self_signed = true;
+    }
     if let Some(root) = &arguments.root {
         config.root.clone_from(root);
     }

@@ -6,6 +6,8 @@
 //!
 //! It may not know images, containers or the daemon.
 
+mod access_log;
+mod auth;
 mod blob_requests;
 mod body;
 mod claims;
@@ -16,6 +18,11 @@ mod error;
 mod listings;
 mod manifest;
 mod manifests;
+mod metrics;
+mod monitoring;
+mod notify;
+mod pattern;
+mod policy;
 mod query;
 mod registry;
 mod reply;
@@ -23,9 +30,13 @@ mod route;
 mod server;
 mod state;
 mod sweep;
+mod tls;
+mod token_requests;
 mod uploads;
 
+pub use auth::{Action, AuthError, KeyError, UsersError};
 pub use config::Config;
 pub use registry::{OpenError, Registry};
 pub use server::{Stopping, serve};
 pub use sweep::{SweepError, Swept};
+pub use tls::TlsError;

@@ -5,6 +5,7 @@ use oci::digest::Digest;
 use oci::image::media_type;
 use serde_json::json;
 
+use crate::auth::{Action, Identity};
 use crate::error::{Code, Failure};
 use crate::manifest::Parsed;
 use crate::query::escape;
@@ -21,9 +22,28 @@ const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied
 impl Registry {
     pub(crate) fn catalog(&self, call: &Call) -> Outcome {
         let last = call.query.get("last").unwrap_or_default();
-        let page = Page::cut(call, |limit| self.state.repositories(last, limit))?;
+        let page = Page::cut(call, |limit| self.visible(&call.identity, last, limit))?;
         let body = json!({ "repositories": page.items }).to_string() + "\n";
         Ok(page.link(reply::whole("application/json", body), "/v2/_catalog"))
+    }
+
+    /// The names of repositories after `last` that somebody may pull from.
+    fn visible(&self, identity: &Identity, last: &str, limit: usize) -> Vec<String> {
+        let may = |name: &str| match identity {
+            // A token for the catalog names no repositories: the rules are asked.
+            Identity::Token { user, .. } => self.guard.may_user(user, name, Action::Pull),
+            other => self.guard.may(other, name, Action::Pull),
+        };
+        let mut found = Vec::new();
+        let mut last = last.to_owned();
+        while found.len() < limit {
+            let names = self.state.repositories(&last, limit);
+            let Some(end) = names.last() else { break };
+            last.clone_from(end);
+            found.extend(names.into_iter().filter(|name| may(name)));
+        }
+        found.truncate(limit);
+        found
     }
 
     pub(crate) fn tag_list(&self, name: &str, call: &Call) -> Outcome {

@@ -124,8 +124,8 @@ impl Registry {
         // Where nothing depends on what is there, pushes to one repository go side by side.
         let lock = self.lock_of(&name);
         let (_shared, _exclusive) = match conditions {
-            None => (Some(lock.read().await), None),
-            Some(_) => (None, Some(lock.write().await)),
+            None if !self.has_policy(&name, &tags) => (Some(lock.read().await), None),
+            _ => (None, Some(lock.write().await)),
         };
         if let Some(headers) = conditions {
             let present = self.resolve(&name, &reference).ok();
@@ -137,6 +137,10 @@ impl Registry {
             }
         }
         self.all_there(&name, &parsed)?;
+        self.check_tags(&name, &tags, &digest)?;
+        if self.state.manifest(&name, &digest).is_none() {
+            self.check_room(&name, bytes.len() as u64)?;
+        }
         let _pin = self.claims.pin(&digest).await;
         let row = state::Manifest {
             media_type: parsed.media_type,
@@ -157,6 +161,11 @@ impl Registry {
             set(reply.headers_mut(), TAG, &tags.join(", "));
         }
         Ok(reply)
+    }
+
+    /// Whether what is in the repository decides about a push.
+    fn has_policy(&self, name: &str, tags: &[String]) -> bool {
+        self.policy.quota(name).is_some() || tags.iter().any(|tag| self.policy.is_immutable(name, tag))
     }
 
     /// Everything that a manifest needs must be in its repository, as long as it says.
@@ -208,6 +217,11 @@ impl Registry {
 
     pub(crate) async fn delete_manifest(self: &Arc<Self>, name: String, reference: Reference) -> Outcome {
         let _exclusive = self.lock_of(&name).write().await;
+        let tags = match &reference {
+            Reference::Tag(tag) => vec![tag.clone()],
+            Reference::Digest(digest) => self.state.tags_of(&name, digest),
+        };
+        self.check_removal(&name, &tags)?;
         let gone = match &reference {
             Reference::Tag(tag) => self.state.delete_tag(&name, tag).await?,
             Reference::Digest(digest) => self.state.delete_manifest(&name, digest).await?.is_some(),

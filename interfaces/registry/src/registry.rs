@@ -1,5 +1,6 @@
 //! The registry: what it is made of, and the way of a request to its handler.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,17 +10,25 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Mutex, RwLock};
+use tokio_rustls::TlsAcceptor;
 
+use crate::access_log::Journal;
+use crate::auth::{AuthError, Guard, Identity};
 use crate::claims::Claims;
 use crate::config::{Config, GarbageCollection};
 use crate::content::{Content, Disk};
 use crate::error::{Code, Failure};
 use crate::manifests::Cache;
+use crate::metrics::Metrics;
+use crate::monitoring::Noted;
+use crate::notify::Notifier;
+use crate::policy::Policy;
 use crate::query::Query;
 use crate::reply::{self, Outcome, Reply};
 use crate::route::Route;
 use crate::state::State;
 use crate::sweep::Touched;
+use crate::tls::{self, TlsError};
 use crate::uploads::Sessions;
 
 /// Repositories that change share this many locks.
@@ -37,6 +46,15 @@ pub enum OpenError {
     /// The content cannot be reached.
     #[error(transparent)]
     Content(#[from] blobs::BlobError),
+    /// Who may come in cannot be found out.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The access log cannot be written.
+    #[error("open the access log: {0}")]
+    Log(#[source] std::io::Error),
+    /// Encryption cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Fault for OpenError {
@@ -45,12 +63,14 @@ impl Fault for OpenError {
             Self::Lock(error) => error.kind(),
             Self::Tables(error) => error.kind(),
             Self::Content(error) => error.kind(),
+            Self::Auth(error) => error.kind(),
+            Self::Log(_) => Kind::System,
+            Self::Tls(error) => error.kind(),
         }
     }
 }
 
 /// A registry over one folder.
-#[derive(Debug)]
 pub struct Registry {
     pub(crate) state: State,
     pub(crate) content: Box<dyn Content>,
@@ -61,6 +81,12 @@ pub struct Registry {
     pub(crate) touched: Touched,
     pub(crate) opened: Instant,
     pub(crate) sweeping: Mutex<()>,
+    pub(crate) guard: Guard,
+    pub(crate) policy: Policy,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) notifier: Notifier,
+    pub(crate) tls: Option<TlsAcceptor>,
     locks: Vec<RwLock<()>>,
     _lock: DirLock,
 }
@@ -72,16 +98,50 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Incoming,
+    pub(crate) identity: Identity,
+    pub(crate) secure: bool,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Whether it came encrypted.
+    pub(crate) secure: bool,
+}
+
+/// How requests that lead nowhere are counted: the place in `metrics::KINDS`.
+const OTHER: usize = 8;
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl Registry {
     /// Opens the registry in its folder, which is made where needed and belongs to it alone.
     ///
+    /// Call it within the runtime: notifications are sent by tasks.
+    ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: &Config) -> Result<Arc<Self>, OpenError> {
         let lock = DirLock::acquire(&config.root)?;
+        let metrics = Arc::new(Metrics::default());
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|tls| tls::acceptor(tls, &config.root, &config.listen));
         Ok(Arc::new(Self {
+            guard: Guard::new(config, &config.root)?,
+            policy: Policy {
+                immutable: config.immutable_tags.clone(),
+                quotas: config.quotas.clone(),
+                retention: config.retention.clone(),
+            },
+            journal: Journal::open(&config.access_log).map_err(OpenError::Log)?,
+            notifier: Notifier::start(&config.notifications, Arc::clone(&metrics)),
+            metrics,
+            tls: tls.transpose()?,
             state: State::open(&config.root)?,
             content: Box::new(Disk::open(&config.root)?),
             claims: Claims::default(),
@@ -106,30 +166,67 @@ impl Registry {
     }
 
     /// Answers one request.
-    pub(crate) async fn handle(self: &Arc<Self>, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn handle(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let (parts, body) = request.into_parts();
+        let wanted = self.journal.is_some() || !self.notifier.is_empty();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let noted = Noted::new(&parts.method, path, &parts.headers, peer, wanted);
         let call = Call {
             method: parts.method,
             query: Query::parse(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body,
+            identity: Identity::Anonymous,
+            secure: peer.secure,
         };
-        let mut reply = match self.dispatch(parts.uri.path(), call).await {
-            Ok(reply) => reply,
-            Err(failure) => reply::failure(failure),
-        };
+        let mut identity = Identity::Anonymous;
+        let mut kind = OTHER;
+        let outcome = self.admit(parts.uri.path(), call, &noted, &mut identity, &mut kind).await;
+        let mut reply = outcome.unwrap_or_else(reply::failure);
         reply.headers_mut().insert(
             HeaderName::from_static("docker-distribution-api-version"),
             HeaderValue::from_static("registry/2.0"),
         );
+        self.note(&noted, kind, &identity, &reply);
         reply
     }
 
-    async fn dispatch(self: &Arc<Self>, path: &str, call: Call) -> Outcome {
+    /// Finds out what is asked and by whom, and whether they may.
+    async fn admit(
+        self: &Arc<Self>,
+        path: &str,
+        mut call: Call,
+        noted: &Noted,
+        identity: &mut Identity,
+        kind: &mut usize,
+    ) -> Outcome {
         let route = Route::parse(path)?;
+        *kind = route.kind();
+        match route {
+            Route::Health => return self.health().await,
+            Route::Token => return self.token(call).await,
+            _ => {}
+        }
+        *identity = self.guard.identify(&call.headers, call.secure).await?;
+        let needs = route.needs(&call.method, &call.query);
+        self.guard.check(identity, &needs, &call.headers, call.secure)?;
+        if needs.is_empty() && *identity == Identity::Anonymous {
+            return Err(self.guard.challenge(&call.headers, call.secure, None, None));
+        }
+        call.identity = identity.clone();
+        let told = (!self.notifier.is_empty()).then(|| (route.clone(), call.query.get("mount").is_some()));
+        let reply = self.dispatch(route, call).await?;
+        if let Some((route, mounts)) = told {
+            self.tell(noted, &route, mounts, identity, &reply);
+        }
+        Ok(reply)
+    }
+
+    async fn dispatch(self: &Arc<Self>, route: Route, call: Call) -> Outcome {
         let method = call.method.clone();
         match (route, &method) {
             (Route::Base, &Method::GET | &Method::HEAD) => Ok(reply::whole("application/json", "{}")),
+            (Route::Metrics, &Method::GET) => Ok(self.metrics_text()),
             (Route::Catalog, &Method::GET) => self.catalog(&call),
             (Route::Tags(name), &Method::GET) => self.tag_list(&name, &call),
             (Route::Referrers(name, subject), &Method::GET) => {
@@ -171,7 +268,10 @@ impl Registry {
 
 fn allowed(route: &Route) -> &'static str {
     match route {
-        Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
+        Route::Token => "GET, POST",
+        Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) | Route::Health | Route::Metrics => {
+            "GET"
+        }
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",
         Route::Uploads(_) => "POST",

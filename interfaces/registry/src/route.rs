@@ -1,10 +1,12 @@
 //! From a path to what it names. Everything that a client writes into a path is checked here and nowhere else.
 
+use hyper::Method;
 use oci::digest::Digest;
 use oci::reference::{is_repository, is_tag};
 
+use crate::auth::Action;
 use crate::error::{Code, Failure};
-use crate::query::unescape;
+use crate::query::{Query, unescape};
 
 /// What names a manifest in its repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,12 @@ pub(crate) enum Route {
     Upload(String, String),
     /// `/v2/<name>/referrers/<digest>`
     Referrers(String, Digest),
+    /// `/token`
+    Token,
+    /// `/health`
+    Health,
+    /// `/metrics`
+    Metrics,
 }
 
 impl Route {
@@ -49,6 +57,12 @@ impl Route {
         let path = unescape(path, false).ok_or_else(nowhere)?;
         if path == "/v2" || path == "/v2/" {
             return Ok(Self::Base);
+        }
+        match path.as_str() {
+            "/token" => return Ok(Self::Token),
+            "/health" => return Ok(Self::Health),
+            "/metrics" => return Ok(Self::Metrics),
+            _ => {}
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(nowhere)?;
         if rest == "_catalog" {
@@ -80,6 +94,46 @@ impl Route {
                 Ok(Self::Manifest(name(join(front, third))?, reference(text)?))
             }
             _ => Err(nowhere()),
+        }
+    }
+}
+
+impl Route {
+    /// What requests to it are counted by: a place in `metrics::KINDS`.
+    pub(crate) fn kind(&self) -> usize {
+        match self {
+            Self::Base => 0,
+            Self::Catalog => 1,
+            Self::Tags(_) => 2,
+            Self::Manifest(..) => 3,
+            Self::Blob(..) => 4,
+            Self::Uploads(_) | Self::Upload(..) => 5,
+            Self::Referrers(..) => 6,
+            Self::Token => 7,
+            Self::Health | Self::Metrics => 9,
+        }
+    }
+
+    /// What one must be allowed to do with which repository for it.
+    pub(crate) fn needs(&self, method: &Method, query: &Query) -> Vec<(String, Action)> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        match self {
+            Self::Base | Self::Catalog | Self::Token | Self::Health | Self::Metrics => Vec::new(),
+            Self::Tags(name) | Self::Referrers(name, _) => vec![(name.clone(), Action::Pull)],
+            Self::Manifest(name, _) | Self::Blob(name, _) if reads => vec![(name.clone(), Action::Pull)],
+            Self::Manifest(name, _) | Self::Blob(name, _) if method == Method::DELETE => {
+                vec![(name.clone(), Action::Delete)]
+            }
+            Self::Uploads(name) => {
+                let mut needs = vec![(name.clone(), Action::Push)];
+                // What is mounted is read there.
+                let from = query.get("from").filter(|_| query.get("mount").is_some());
+                needs.extend(from.map(|from| (from.to_owned(), Action::Pull)));
+                needs
+            }
+            Self::Manifest(name, _) | Self::Blob(name, _) | Self::Upload(name, _) => {
+                vec![(name.clone(), Action::Push)]
+            }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,14 +13,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
-use crate::registry::Registry;
+use crate::registry::{Peer, Registry};
 
 /// A client may take this long to send the head of a request, also the next one on a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A client may take this long to agree on TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection on which nothing moves for so long is cut.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Largest head of a request in bytes; also bounds what is buffered for each connection.
@@ -44,11 +48,13 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, mut stop: Sto
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, address)) => {
                 let _ = socket.set_nodelay(true);
                 let (registry, stop) = (Arc::clone(&registry), stop.clone());
                 tokio::spawn(async move {
-                    connection(socket, registry, stop).await;
+                    registry.metrics.open.fetch_add(1, Ordering::Relaxed);
+                    encrypted_or_not(socket, address, &registry, stop).await;
+                    registry.metrics.open.fetch_sub(1, Ordering::Relaxed);
                     drop(place);
                 });
             }
@@ -64,14 +70,31 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, mut stop: Sto
     let _ = places.acquire_many(all).await;
 }
 
+/// Greets a client, with TLS where it is set up.
+async fn encrypted_or_not(socket: TcpStream, address: SocketAddr, registry: &Arc<Registry>, stop: Stopping) {
+    let registry = Arc::clone(registry);
+    let Some(tls) = registry.tls.clone() else {
+        let secure = false;
+        return connection(socket, Peer { address, secure }, registry, stop).await;
+    };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+        Ok(Ok(socket)) => {
+            let secure = true;
+            connection(socket, Peer { address, secure }, registry, stop).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a client did not agree on TLS"),
+        Err(_) => tracing::debug!(%address, "a client did not finish the TLS handshake"),
+    }
+}
+
 /// Speaks HTTP on one connection until it closes.
-async fn connection<S>(socket: S, registry: Arc<Registry>, mut stop: Stopping)
+async fn connection<S>(socket: S, peer: Peer, registry: Arc<Registry>, mut stop: Stopping)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
         let registry = Arc::clone(&registry);
-        async move { Ok::<_, Infallible>(registry.handle(request).await) }
+        async move { Ok::<_, Infallible>(registry.handle(request, peer).await) }
     });
     let mut builder = http1::Builder::new();
     builder

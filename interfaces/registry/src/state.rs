@@ -12,6 +12,8 @@ use durable::{Row, Scope, Store, StoreError, Table, Transaction, crash_point};
 use oci::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Present;
+
 /// A repository; it is there as long as anything is in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Repository {
@@ -297,11 +299,35 @@ impl State {
 
     /// The tags that point to a manifest.
     pub(crate) fn tags_of(&self, name: &str, digest: &Digest) -> Vec<String> {
+        let rows = self.tag_rows(name).into_iter();
+        rows.filter(|(_, tag)| tag.digest == *digest)
+            .map(|(tag, _)| tag)
+            .collect()
+    }
+
+    /// All tags of a repository.
+    pub(crate) fn tag_rows(&self, name: &str) -> Vec<(String, Arc<Tag>)> {
         let prefix = format!("{name}:");
         let rows = self.tags.with_prefix(&prefix, usize::MAX);
         rows.into_iter()
-            .filter(|(_, tag)| tag.digest == *digest)
-            .map(|(mut key, _)| key.split_off(prefix.len()))
+            .map(|(mut key, row)| (key.split_off(prefix.len()), row))
             .collect()
+    }
+
+    /// How many bytes a repository holds.
+    pub(crate) fn usage(&self, name: &str) -> u64 {
+        let links = self.links_of(name).into_iter().map(|(_, link)| link.size);
+        let manifests = self.manifests_of(name).into_iter().map(|(_, manifest)| manifest.size);
+        links.chain(manifests).fold(0, u64::saturating_add)
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> Present {
+        Present {
+            repositories: self.repositories.len(),
+            manifests: self.manifests.len(),
+            tags: self.tags.len(),
+            links: self.links.len(),
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! removed when no repository has a manifest or a link of that digest; [`crate::claims`] keeps pushes and this apart.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,10 @@ use crate::state::now;
 pub struct Swept {
     /// Uploads that nobody went on with.
     pub uploads: usize,
+    /// Tags that no rule of retention keeps.
+    pub tags: usize,
+    /// Manifests that no tag leads to and no rule of retention keeps.
+    pub manifests: usize,
     /// Blobs that a repository does not serve any more.
     pub links: usize,
     /// Blobs of the whole registry.
@@ -71,6 +76,9 @@ impl Registry {
             let Some(end) = names.last() else { break };
             last.clone_from(end);
             for name in &names {
+                let (tags, manifests) = self.retain(name).await?;
+                swept.tags += tags;
+                swept.manifests += manifests;
                 swept.links += self.sweep_links(name).await?;
             }
         }
@@ -147,6 +155,8 @@ impl Registry {
                 crash_point("registry.sweep.removed");
                 swept.blobs += 1;
                 swept.bytes += blob.size;
+                self.metrics.swept_blobs.fetch_add(1, Ordering::Relaxed);
+                self.metrics.swept_bytes.fetch_add(blob.size, Ordering::Relaxed);
             }
         }
         Ok(())

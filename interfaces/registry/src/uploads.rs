@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::content::ContentError;
 use crate::error::{Code, Failure};
+use crate::policy::over_quota;
 use crate::registry::{Call, Registry};
 use crate::reply::{self, CONTENT_DIGEST, Outcome, Reply, UPLOAD_UUID, set};
 use crate::route;
@@ -179,7 +181,10 @@ impl Registry {
         };
         match self.state.blob(name, &digest) {
             Some(link) => self.asked_for(name, &digest, &link),
-            None => self.link(name.to_owned(), digest.clone(), source.size).await?,
+            None => {
+                self.check_room(name, source.size)?;
+                self.link(name.to_owned(), digest.clone(), source.size).await?;
+            }
         }
         Ok(Some(stored(name, &digest)))
     }
@@ -206,7 +211,7 @@ impl Registry {
     pub(crate) async fn append_upload(&self, name: &str, id: &str, call: Call) -> Outcome {
         let held = self.sessions.hold(name, id).await?;
         check_place(&call.headers, name, id, size(&held))?;
-        let held = receive(call.body, held).await?;
+        let held = self.receive(name, call.body, held).await?;
         Ok(progress(StatusCode::ACCEPTED, name, id, size(&held)))
     }
 
@@ -229,7 +234,7 @@ impl Registry {
         digest: Digest,
         body: Incoming,
     ) -> Outcome {
-        let mut held = receive(body, held).await?;
+        let mut held = self.receive(&name, body, held).await?;
         let registry = Arc::clone(self);
         let file = file_name(id, &name);
         let task = tokio::spawn(async move {
@@ -241,6 +246,19 @@ impl Registry {
                     "blob upload unknown to registry",
                 ));
             };
+            // Who has a quota waits for the others, so that two together do not go beyond it.
+            let _exclusive = match registry.policy.quota(&name) {
+                Some(_) => Some(registry.lock_of(&name).write().await),
+                None => None,
+            };
+            if registry.state.blob(&name, &digest).is_none() {
+                let fits = registry.check_room(&name, upload.size());
+                if let Err(failure) = fits {
+                    let (files, file) = (Arc::clone(&registry.sessions.files), file.clone());
+                    blocking(move || files.remove(&file)).await??;
+                    return Err(failure);
+                }
+            }
             let _pin = registry.claims.pin(&digest).await;
             let size = registry.content.take(upload, digest.clone()).await?;
             registry.state.link(&name, &digest, size).await?;
@@ -333,34 +351,43 @@ fn stored(name: &str, digest: &Digest) -> Reply {
     reply
 }
 
-/// Adds a request's body to an upload. While one batch is hashed and written, the next one is collected.
-async fn receive(mut body: Incoming, mut held: Held) -> Result<Held, Failure> {
-    let mut next = collect(&mut body).await;
-    loop {
-        let (batch, end) = next;
-        let writing = tokio::task::spawn_blocking(move || {
-            let outcome = write(&mut held, &batch);
-            (held, outcome)
-        });
-        let written = if let End::Open = end {
-            let (following, written) = tokio::join!(collect(&mut body), writing);
-            next = following;
-            written
-        } else {
-            next = (Vec::new(), End::Finished);
-            writing.await
-        };
-        let outcome;
-        (held, outcome) = joined(written)?;
-        outcome?;
-        match end {
-            End::Open => {}
-            End::Finished => return Ok(held),
-            End::Broken(error) => {
-                return Err(Failure::new(
-                    Code::BlobUploadInvalid,
-                    format!("the body did not arrive whole: {error}"),
-                ));
+impl Registry {
+    /// Adds a request's body to an upload. While one batch is hashed and written, the next one is collected.
+    async fn receive(&self, name: &str, mut body: Incoming, mut held: Held) -> Result<Held, Failure> {
+        // What is in the repository already may be pushed again, so that only the whole quota bounds what is written.
+        let most = self.policy.quota(name);
+        let mut next = collect(&mut body).await;
+        loop {
+            let (batch, end) = next;
+            let length: usize = batch.iter().map(Bytes::len).sum();
+            if most.is_some_and(|most| size(&held) + length as u64 > most) {
+                return Err(over_quota(name));
+            }
+            self.metrics.received.fetch_add(length as u64, Ordering::Relaxed);
+            let writing = tokio::task::spawn_blocking(move || {
+                let outcome = write(&mut held, &batch);
+                (held, outcome)
+            });
+            let written = if let End::Open = end {
+                let (following, written) = tokio::join!(collect(&mut body), writing);
+                next = following;
+                written
+            } else {
+                next = (Vec::new(), End::Finished);
+                writing.await
+            };
+            let outcome;
+            (held, outcome) = joined(written)?;
+            outcome?;
+            match end {
+                End::Open => {}
+                End::Finished => return Ok(held),
+                End::Broken(error) => {
+                    return Err(Failure::new(
+                        Code::BlobUploadInvalid,
+                        format!("the body did not arrive whole: {error}"),
+                    ));
+                }
             }
         }
     }

@@ -1,0 +1,213 @@
+//! TLS: a certificate from files, or one of the registry's own making for a lab.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fault::{Fault, Kind};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Tls;
+
+/// TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or is not what it should be.
+    #[error("{what} {path}: {source}")]
+    Pem {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The certificate and the key do not fit each other.
+    #[error("the certificate {path} cannot be used: {source}")]
+    Unusable {
+        /// The certificate.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// An own certificate could not be made.
+    #[error("make a certificate: {0}")]
+    Make(#[source] rcgen::Error),
+    /// An own certificate could not be kept.
+    #[error(transparent)]
+    Keep(#[from] durable::AtomicWriteError),
+    /// The folder for the own certificate.
+    #[error("make the folder {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Files and a self-made certificate at once, or half of the files.
+    #[error("tls: give both \"certificate\" and \"key\", or \"self-signed\": true")]
+    Incomplete,
+}
+
+impl Fault for TlsError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Pem { .. } | Self::Unusable { .. } | Self::Incomplete => Kind::InvalidParameter,
+            _ => Kind::System,
+        }
+    }
+}
+
+/// What turns a connection into an encrypted one.
+pub(crate) fn acceptor(tls: &Tls, root: &Path, listen: &str) -> Result<TlsAcceptor, TlsError> {
+    let (certificate, key) = match (&tls.certificate, &tls.key, tls.self_signed) {
+        (Some(certificate), Some(key), false) => (certificate.clone(), key.clone()),
+        (None, None, true) => self_made(&root.join("tls"), &names(tls, listen))?,
+        _ => return Err(TlsError::Incomplete),
+    };
+    let wrong = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { what, path, source }
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&certificate)
+        .map_err(wrong("the certificate", &certificate))?
+        .collect();
+    let chain = chain.map_err(wrong("the certificate", &certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&key).map_err(wrong("the key", &key))?;
+    let unusable = |source| TlsError::Unusable {
+        path: certificate.clone(),
+        source,
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What the own certificate is for: this machine, the address it listens on, and what the configuration adds.
+fn names(tls: &Tls, listen: &str) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    names.push(host.trim().to_owned());
+    if let Some((host, _)) = listen.rsplit_once(':') {
+        let host = host.trim_matches(['[', ']']);
+        let any = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+        if !any {
+            names.push(host.to_owned());
+        }
+    }
+    names.extend(tls.names.iter().cloned());
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Makes an authority and a certificate for `names`, or finds those that were made before for the same names. The key of the
+/// authority is not kept: whoever trusts it trusts this one certificate and nothing else.
+fn self_made(folder: &Path, names: &[String]) -> Result<(PathBuf, PathBuf), TlsError> {
+    let path = |name: &str| folder.join(name);
+    let (authority, certificate, key, for_names) =
+        (path("ca.pem"), path("certificate.pem"), path("key.pem"), path("names"));
+    let list = names.join("\n") + "\n";
+    let made = std::fs::read_to_string(&for_names).is_ok_and(|known| known == list);
+    if !made {
+        std::fs::create_dir_all(folder).map_err(|source| TlsError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let pems = make(names).map_err(TlsError::Make)?;
+        durable::atomic_write(&key, pems.key.as_bytes(), 0o600)?;
+        durable::atomic_write(&certificate, pems.certificate.as_bytes(), 0o644)?;
+        durable::atomic_write(&authority, pems.authority.as_bytes(), 0o644)?;
+        // Last: what is not there after a crash is made again.
+        durable::atomic_write(&for_names, list.as_bytes(), 0o644)?;
+    }
+    tracing::info!(
+        authority = %authority.display(),
+        names = names.join(" "),
+        "a certificate of our own: clients must trust the authority, for docker as /etc/docker/certs.d/HOST:PORT/ca.crt"
+    );
+    Ok((certificate, key))
+}
+
+struct Pems {
+    authority: String,
+    certificate: String,
+    key: String,
+}
+
+fn make(names: &[String]) -> Result<Pems, rcgen::Error> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    authority.distinguished_name.push(DnType::CommonName, "dhow-registry lab authority");
+    let authority_certificate = authority.self_signed(&authority_key)?;
+    let issuer = Issuer::new(authority, authority_key);
+
+    let key = KeyPair::generate()?;
+    let mut own = CertificateParams::new(names.to_vec())?;
+    own.distinguished_name.push(DnType::CommonName, "dhow-registry");
+    own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    own.use_authority_key_identifier_extension = true;
+    let certificate = own.signed_by(&key, &issuer)?;
+    Ok(Pems {
+        authority: authority_certificate.pem(),
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_certificate_is_made_once_for_the_same_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls {
+            self_signed: true,
+            names: vec!["registry.lab".to_owned()],
+            ..Tls::default()
+        };
+        let read = || std::fs::read(folder.path().join("tls/ca.pem")).unwrap();
+        assert!(acceptor(&tls, folder.path(), "0.0.0.0:5000").is_ok());
+        let first = read();
+        assert!(acceptor(&tls, folder.path(), "0.0.0.0:5000").is_ok());
+        assert_eq!(read(), first);
+        assert!(acceptor(&tls, folder.path(), "10.1.2.3:5000").is_ok());
+        assert_ne!(read(), first, "another address is another name");
+    }
+
+    #[test]
+    fn half_a_configuration_and_broken_files_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pem");
+        let half = Tls {
+            certificate: Some(path.clone()),
+            ..Tls::default()
+        };
+        assert!(matches!(acceptor(&half, folder.path(), ""), Err(TlsError::Incomplete)));
+        let missing = Tls {
+            certificate: Some(path.clone()),
+            key: Some(path.clone()),
+            ..Tls::default()
+        };
+        let text = acceptor(&missing, folder.path(), "").err().unwrap().to_string();
+        assert!(text.contains("x.pem"), "{text}");
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(acceptor(&missing, folder.path(), "").is_err());
+    }
+}
