@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &ImageArguments) -> Result<()> {
     .to_string();
     let config_name = format!("{}.json", Digest::sha256(&config).hex());
     let layer_name = format!("{}/layer.tar", diff.hex());
-    let manifest = json!([{"Config": config_name, "RepoTags": [arguments.tag], "Layers": [layer_name]}]).to_string();
+    let manifest =
+        json!([{"Config": config_name, "RepoTags": [arguments.tag], "Layers": [layer_name]}]).to_string();
 
     let out: Box<dyn Write> = match &arguments.output {
         Some(path) => Box::new(fs::File::create(path).with_context(|| format!("create {}", path.display()))?),
@@ -70,16 +71,24 @@ fn layer() -> Result<Vec<u8>> {
     let program = fs::read("/proc/self/exe").context("read this program")?;
     let maps = fs::read_to_string("/proc/self/maps").context("find the libraries of this program")?;
     let own = fs::read_link("/proc/self/exe").context("find this program")?;
-    let libraries: BTreeSet<PathBuf> = mapped_code(&maps).into_iter().filter(|path| *path != own).collect();
+    let libraries: BTreeSet<PathBuf> = mapped_code(&maps)
+        .into_iter()
+        .filter(|path| *path != own)
+        .collect();
     let loader = interpreter(&program);
     let mut tree = Tree::default();
     tree.file(Path::new(PROGRAM), &program, 0o755)?;
     for path in &libraries {
         let content = fs::read(path).with_context(|| format!("read {}", path.display()))?;
         tree.file(path.strip_prefix("/").unwrap_or(path), &content, 0o755)?;
-        let Some((directory, name)) = path.parent().zip(path.file_name()) else { continue };
+        let Some((directory, name)) = path.parent().zip(path.file_name()) else {
+            continue;
+        };
         // The loader has a fixed name in the program; others are found beside where they were found here.
-        if let Some(loader) = loader.as_ref().filter(|loader| loader.file_name() == Some(name) && *loader != path) {
+        if let Some(loader) = loader
+            .as_ref()
+            .filter(|loader| loader.file_name() == Some(name) && *loader != path)
+        {
             tree.link(loader.strip_prefix("/").unwrap_or(loader), path)?;
         }
         // On merged-/usr systems the loader looks in /lib, where there is no link to /usr/lib in the image.
@@ -109,7 +118,10 @@ impl Default for Tree {
 
 impl Tree {
     fn directory(&mut self, path: &Path) -> Result<()> {
-        let above: Vec<&Path> = path.ancestors().filter(|part| !part.as_os_str().is_empty()).collect();
+        let above: Vec<&Path> = path
+            .ancestors()
+            .filter(|part| !part.as_os_str().is_empty())
+            .collect();
         for part in above.into_iter().rev() {
             if self.known.insert(part.to_owned()) {
                 let entry = Entry::directory(part.as_os_str().as_encoded_bytes(), 0o755);
@@ -171,7 +183,9 @@ fn interpreter(program: &[u8]) -> Option<PathBuf> {
         .find(|at| number(*at, 4) == Some(PT_INTERP))?;
     let (offset, length) = (size(header + 8, 8)?, size(header + 32, 8)?);
     let text = program.get(offset..offset.checked_add(length)?)?;
-    Some(PathBuf::from(std::str::from_utf8(text).ok()?.trim_end_matches('\0')))
+    Some(PathBuf::from(
+        std::str::from_utf8(text).ok()?.trim_end_matches('\0'),
+    ))
 }
 
 #[cfg(test)]
@@ -199,7 +213,10 @@ mod tests {
         let loader = interpreter(&fs::read("/proc/self/exe").unwrap()).unwrap();
         let loader = loader.strip_prefix("/").unwrap().display().to_string();
         for name in [PROGRAM, STORAGE, loader.as_str()] {
-            assert!(names.iter().any(|own| own.trim_end_matches('/') == name), "{name}: {names:?}");
+            assert!(
+                names.iter().any(|own| own.trim_end_matches('/') == name),
+                "{name}: {names:?}"
+            );
         }
     }
 }

@@ -8,9 +8,9 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::AccessLog;
@@ -92,7 +92,8 @@ fn write_batch(first: String, queue: &Receiver<String>, target: &mut Target) -> 
         Target::File(path, file, looked) => {
             if looked.elapsed() >= LOOK {
                 *looked = Instant::now();
-                let moved = std::fs::metadata(&*path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() != there.ino()));
+                let moved = std::fs::metadata(&*path)
+                    .is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() != there.ino()));
                 if moved || !path.exists() {
                     *file = open(path)?;
                 }
@@ -153,7 +154,10 @@ mod tests {
         };
         let text = line(&entry);
         assert_eq!(text.matches('\n').count(), 1);
-        assert!(text.starts_with("::1 - a\\u{a}b [") && text.contains("\"GET /v2/\\\" 200 HTTP/1.1\" 404 12"), "{text}");
+        assert!(
+            text.starts_with("::1 - a\\u{a}b [") && text.contains("\"GET /v2/\\\" 200 HTTP/1.1\" 404 12"),
+            "{text}"
+        );
         assert!(text.ends_with("\"x\\u{1b}[1m\\u{d}\\u{a}\" 0.003000\n"), "{text}");
     }
 

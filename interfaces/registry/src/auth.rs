@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Rule};
 use crate::error::{Code, Failure};
 
-pub(crate) use token::TokenService;
 pub use token::KeyError;
-pub use users::UsersError;
+pub(crate) use token::TokenService;
 pub(crate) use users::Users;
+pub use users::UsersError;
 
 /// What can be done with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +136,10 @@ impl Guard {
         let value = value.to_str().unwrap_or_default();
         let (scheme, proof) = value.split_once(' ').unwrap_or((value, ""));
         if scheme.eq_ignore_ascii_case("bearer") {
-            let token = self.tokens.as_ref().and_then(|tokens| tokens.verify(proof.trim()));
+            let token = self
+                .tokens
+                .as_ref()
+                .and_then(|tokens| tokens.verify(proof.trim()));
             return token.ok_or_else(|| self.challenge(headers, secure, None, Some("invalid_token")));
         }
         if let Some((user, password)) = basic(scheme, proof)
@@ -196,7 +199,9 @@ impl Guard {
         headers: &HeaderMap,
         secure: bool,
     ) -> Result<(), Failure> {
-        let lacking = needed.iter().find(|(name, action)| !self.may(identity, name, *action));
+        let lacking = needed
+            .iter()
+            .find(|(name, action)| !self.may(identity, name, *action));
         let Some((name, action)) = lacking else {
             return Ok(());
         };
@@ -257,7 +262,10 @@ impl Guard {
         if let Some(url) = &self.url {
             return url.trim_end_matches('/').to_owned();
         }
-        let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+        let host = headers
+            .get(HOST)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("localhost");
         // It is written between quotes.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_');
         let host: String = host.chars().filter(|c| plain(*c)).collect();

@@ -291,8 +291,9 @@ fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 /// `123`, `500KB`, `10GB`, `1TB`, also with `KiB` and so on.
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_size(&text)
-        .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a size such as \"500MB\" or \"10GiB\"")))
+    parse_size(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("{text:?} is not a size such as \"500MB\" or \"10GiB\""))
+    })
 }
 
 fn parse_size(text: &str) -> Option<u64> {

@@ -8,7 +8,16 @@ use hyper::Method;
 
 /// What requests are counted by.
 pub(crate) const KINDS: [&str; 10] = [
-    "base", "catalog", "tags", "manifest", "blob", "upload", "referrers", "token", "other", "monitoring",
+    "base",
+    "catalog",
+    "tags",
+    "manifest",
+    "blob",
+    "upload",
+    "referrers",
+    "token",
+    "other",
+    "monitoring",
 ];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
 /// Upper bounds of the classes of durations, in microseconds.
@@ -65,7 +74,10 @@ impl Metrics {
         let method = method.unwrap_or(METHODS.len() - 1);
         let hundred = usize::from(status / 100).min(5);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let class = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+        let class = BOUNDS
+            .iter()
+            .position(|bound| micros <= *bound)
+            .unwrap_or(BOUNDS.len());
         self.requests[kind][method][hundred].fetch_add(1, Ordering::Relaxed);
         self.durations[kind][class].fetch_add(1, Ordering::Relaxed);
         self.seconds[kind].fetch_add(micros, Ordering::Relaxed);
@@ -82,23 +94,67 @@ impl Metrics {
                 "# HELP dhow_registry_{name} {help}\n# TYPE dhow_registry_{name} {kind}\ndhow_registry_{name} {value}"
             );
         };
-        single("connections", "gauge", "Clients that are connected.", number(&self.open));
-        single("received_bytes_total", "counter", "Bytes of uploads.", number(&self.received));
-        single("sent_bytes_total", "counter", "Bytes of replies' bodies.", number(&self.sent));
-        single("repositories", "gauge", "Repositories.", present.repositories as u64);
-        single("manifests", "gauge", "Manifests in all repositories.", present.manifests as u64);
+        single(
+            "connections",
+            "gauge",
+            "Clients that are connected.",
+            number(&self.open),
+        );
+        single(
+            "received_bytes_total",
+            "counter",
+            "Bytes of uploads.",
+            number(&self.received),
+        );
+        single(
+            "sent_bytes_total",
+            "counter",
+            "Bytes of replies' bodies.",
+            number(&self.sent),
+        );
+        single(
+            "repositories",
+            "gauge",
+            "Repositories.",
+            present.repositories as u64,
+        );
+        single(
+            "manifests",
+            "gauge",
+            "Manifests in all repositories.",
+            present.manifests as u64,
+        );
         single("tags", "gauge", "Tags in all repositories.", present.tags as u64);
-        single("blobs", "gauge", "Blobs in all repositories.", present.links as u64);
+        single(
+            "blobs",
+            "gauge",
+            "Blobs in all repositories.",
+            present.links as u64,
+        );
         let swept = (number(&self.swept_blobs), number(&self.swept_bytes));
-        single("garbage_blobs_total", "counter", "Blobs that were garbage.", swept.0);
+        single(
+            "garbage_blobs_total",
+            "counter",
+            "Blobs that were garbage.",
+            swept.0,
+        );
         single("garbage_bytes_total", "counter", "Their bytes.", swept.1);
         let lost = number(&self.lost_notifications);
-        single("notifications_lost_total", "counter", "Events that a webhook never got.", lost);
+        single(
+            "notifications_lost_total",
+            "counter",
+            "Events that a webhook never got.",
+            lost,
+        );
 
         out += "# HELP dhow_registry_requests_total Requests that were answered.\n# TYPE dhow_registry_requests_total counter\n";
         for (kind, by_method) in KINDS.iter().zip(&self.requests) {
             for (method, by_status) in METHODS.iter().zip(by_method) {
-                for (hundred, count) in by_status.iter().enumerate().filter(|(_, count)| number(count) > 0) {
+                for (hundred, count) in by_status
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, count)| number(count) > 0)
+                {
                     let _ = writeln!(
                         out,
                         "dhow_registry_requests_total{{route=\"{kind}\",method=\"{method}\",code=\"{hundred}xx\"}} {}",
@@ -115,7 +171,9 @@ impl Metrics {
             }
             for (class, count) in classes.iter().enumerate() {
                 sum += number(count);
-                let bound = BOUNDS.get(class).map_or("+Inf".to_owned(), |b| (*b as f64 / 1e6).to_string());
+                let bound = BOUNDS
+                    .get(class)
+                    .map_or("+Inf".to_owned(), |b| (*b as f64 / 1e6).to_string());
                 let _ = writeln!(
                     out,
                     "dhow_registry_request_seconds_bucket{{route=\"{kind}\",le=\"{bound}\"}} {sum}"
@@ -141,7 +199,13 @@ mod tests {
         let took = Duration::from_millis(2);
         metrics.count(3, &Method::GET, 200, took, 10);
         metrics.count(3, &Method::GET, 200, took, 10);
-        metrics.count(4, &Method::from_bytes(b"BREW").unwrap(), 405, Duration::from_secs(60), 0);
+        metrics.count(
+            4,
+            &Method::from_bytes(b"BREW").unwrap(),
+            405,
+            Duration::from_secs(60),
+            0,
+        );
         let present = Present {
             repositories: 1,
             manifests: 2,

@@ -29,7 +29,9 @@ pub(crate) struct Noted {
 impl Noted {
     pub(crate) fn new(method: &Method, path: &str, headers: &HeaderMap, peer: Peer, wanted: bool) -> Self {
         let text = |name| {
-            let value = headers.get(name).and_then(|value: &hyper::header::HeaderValue| value.to_str().ok());
+            let value = headers
+                .get(name)
+                .and_then(|value: &hyper::header::HeaderValue| value.to_str().ok());
             value.filter(|_| wanted).unwrap_or_default().to_owned()
         };
         Self {
@@ -49,7 +51,10 @@ impl Registry {
         let digest = Digest::sha256(b"");
         if let Err(error) = self.content.size(&digest).await {
             tracing::error!(%error, "the storage cannot be reached");
-            let mut reply = reply::whole("application/json", "{\"status\":\"the storage cannot be reached\"}\n");
+            let mut reply = reply::whole(
+                "application/json",
+                "{\"status\":\"the storage cannot be reached\"}\n",
+            );
             *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             return Ok(reply);
         }
@@ -69,7 +74,8 @@ impl Registry {
             _ => reply.body().size_hint().exact().unwrap_or(0),
         };
         let took = noted.start.elapsed();
-        self.metrics.count(kind, &noted.method, reply.status().as_u16(), took, bytes);
+        self.metrics
+            .count(kind, &noted.method, reply.status().as_u16(), took, bytes);
         if let Some(journal) = &self.journal {
             journal.write(&Entry {
                 peer: noted.peer.address,
@@ -85,7 +91,14 @@ impl Registry {
     }
 
     /// Tells those who want to know what a request has done.
-    pub(crate) fn tell(&self, noted: &Noted, route: &Route, mounts: bool, identity: &Identity, reply: &Reply) {
+    pub(crate) fn tell(
+        &self,
+        noted: &Noted,
+        route: &Route,
+        mounts: bool,
+        identity: &Identity,
+        reply: &Reply,
+    ) {
         let status = reply.status();
         let (action, repository, tag) = match (route, &noted.method) {
             (Route::Manifest(name, reference), method) if status.is_success() => {
@@ -109,20 +122,32 @@ impl Registry {
             }
             _ => return,
         };
-        let said = reply.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok()?.parse().ok());
+        let said = reply
+            .headers()
+            .get(CONTENT_DIGEST)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let digest: Option<Digest> = match route {
             Route::Manifest(_, Reference::Digest(digest)) | Route::Blob(_, digest) => Some(digest.clone()),
             _ => said,
         };
-        let manifest = digest.as_ref().and_then(|digest| self.state.manifest(repository, digest));
-        let blob = digest.as_ref().and_then(|digest| self.state.blob(repository, digest));
-        let size = manifest.as_ref().map(|row| row.size).or(blob.map(|link| link.size));
+        let manifest = digest
+            .as_ref()
+            .and_then(|digest| self.state.manifest(repository, digest));
+        let blob = digest
+            .as_ref()
+            .and_then(|digest| self.state.blob(repository, digest));
+        let size = manifest
+            .as_ref()
+            .map(|row| row.size)
+            .or(blob.map(|link| link.size));
         self.notifier.tell(&Event {
             action,
             repository,
             digest: digest.as_ref(),
             tag,
-            media_type: manifest.as_ref().map_or("application/octet-stream", |row| &row.media_type),
+            media_type: manifest
+                .as_ref()
+                .map_or("application/octet-stream", |row| &row.media_type),
             size: size.unwrap_or(0),
             user: identity.name(),
             peer: noted.peer.address,

@@ -73,7 +73,11 @@ impl Notifier {
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        let mut wanting = self.receivers.iter().filter(|(wanted, _)| wanted.wants(event)).peekable();
+        let mut wanting = self
+            .receivers
+            .iter()
+            .filter(|(wanted, _)| wanted.wants(event))
+            .peekable();
         if wanting.peek().is_none() {
             return;
         }
@@ -162,10 +166,14 @@ async fn send(to: &Notification, body: Bytes) -> Result<hyper::StatusCode, SendE
     let authority = authority.ok_or(SendError::Address)?;
     let port = authority.port_u16().unwrap_or(80);
     let host = authority.host().trim_matches(['[', ']']);
-    let socket = TcpStream::connect((host, port)).await.map_err(SendError::Connect)?;
+    let socket = TcpStream::connect((host, port))
+        .await
+        .map_err(SendError::Connect)?;
     let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::post(path).body(Full::new(body)).map_err(|_| SendError::Address)?;
+    let mut request = Request::post(path)
+        .body(Full::new(body))
+        .map_err(|_| SendError::Address)?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     if let Ok(value) = HeaderValue::from_str(authority.as_str()) {

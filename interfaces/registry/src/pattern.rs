@@ -72,7 +72,11 @@ mod tests {
     #[test]
     fn patterns_fit_as_they_say() {
         for (pattern, fit, other) in [
-            ("team/app", &["team/app"][..], &["team/ap", "team/apps", "xteam/app"][..]),
+            (
+                "team/app",
+                &["team/app"][..],
+                &["team/ap", "team/apps", "xteam/app"][..],
+            ),
             ("team/*", &["team/a", "team/"], &["team", "team/a/b", "teams/a"]),
             ("team/**", &["team/a", "team/a/b"], &["team", "x/team/a"]),
             ("**", &["", "a", "a/b/c"], &[]),

@@ -58,7 +58,9 @@ impl Registry {
         match changed {
             Some(tag) => {
                 let message = format!("the tag {tag} is immutable and points to another manifest");
-                Err(Failure::new(Code::Denied, message).with_status(StatusCode::CONFLICT).about(tag))
+                Err(Failure::new(Code::Denied, message)
+                    .with_status(StatusCode::CONFLICT)
+                    .about(tag))
             }
             None => Ok(()),
         }
@@ -67,14 +69,21 @@ impl Registry {
     /// Refuses to remove an immutable tag.
     pub(crate) fn check_removal(&self, name: &str, tags: &[String]) -> Result<(), Failure> {
         match tags.iter().find(|tag| self.policy.is_immutable(name, tag)) {
-            Some(tag) => Err(Failure::new(Code::Unsupported, format!("the tag {tag} is immutable")).about(tag)),
+            Some(tag) => {
+                Err(Failure::new(Code::Unsupported, format!("the tag {tag} is immutable")).about(tag))
+            }
             None => Ok(()),
         }
     }
 
     /// Removes the tags and untagged manifests of a repository that no rule of retention keeps; how many of each.
     pub(crate) async fn retain(&self, name: &str) -> Result<(usize, usize), SweepError> {
-        let Some(rule) = self.policy.retention.iter().find(|rule| rule.repositories.fits(name)) else {
+        let Some(rule) = self
+            .policy
+            .retention
+            .iter()
+            .find(|rule| rule.repositories.fits(name))
+        else {
             return Ok((0, 0));
         };
         let _exclusive = self.lock_of(name).write().await;
@@ -93,7 +102,10 @@ impl Registry {
             }
         }
         let untagged = match rule.untagged_for {
-            Some(time) => self.drop_untagged(name, now().saturating_sub(time.as_secs())).await?,
+            Some(time) => {
+                self.drop_untagged(name, now().saturating_sub(time.as_secs()))
+                    .await?
+            }
             None => 0,
         };
         Ok((gone, untagged))
@@ -109,11 +121,20 @@ impl Registry {
                 // What cannot be read may lead anywhere.
                 return Ok(0);
             };
-            let mut below: Vec<Digest> = parsed.manifests.into_iter().map(|pointer| pointer.digest).collect();
+            let mut below: Vec<Digest> = parsed
+                .manifests
+                .into_iter()
+                .map(|pointer| pointer.digest)
+                .collect();
             below.extend(self.state.referrers(name, digest, "", usize::MAX));
             children.insert(digest, below);
         }
-        let mut open: Vec<Digest> = self.state.tag_rows(name).iter().map(|(_, row)| row.digest.clone()).collect();
+        let mut open: Vec<Digest> = self
+            .state
+            .tag_rows(name)
+            .iter()
+            .map(|(_, row)| row.digest.clone())
+            .collect();
         // What is young keeps what it leads to.
         let young = rows.iter().filter(|(_, row)| row.pushed > oldest);
         open.extend(young.map(|(digest, _)| digest.clone()));

@@ -115,7 +115,9 @@ const OTHER: usize = 8;
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,7 +183,9 @@ impl Registry {
         };
         let mut identity = Identity::Anonymous;
         let mut kind = OTHER;
-        let outcome = self.admit(parts.uri.path(), call, &noted, &mut identity, &mut kind).await;
+        let outcome = self
+            .admit(parts.uri.path(), call, &noted, &mut identity, &mut kind)
+            .await;
         let mut reply = outcome.unwrap_or_else(reply::failure);
         reply.headers_mut().insert(
             HeaderName::from_static("docker-distribution-api-version"),
@@ -269,9 +273,12 @@ impl Registry {
 fn allowed(route: &Route) -> &'static str {
     match route {
         Route::Token => "GET, POST",
-        Route::Base | Route::Catalog | Route::Tags(_) | Route::Referrers(..) | Route::Health | Route::Metrics => {
-            "GET"
-        }
+        Route::Base
+        | Route::Catalog
+        | Route::Tags(_)
+        | Route::Referrers(..)
+        | Route::Health
+        | Route::Metrics => "GET",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",
         Route::Uploads(_) => "POST",

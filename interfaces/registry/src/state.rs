@@ -317,7 +317,10 @@ impl State {
     /// How many bytes a repository holds.
     pub(crate) fn usage(&self, name: &str) -> u64 {
         let links = self.links_of(name).into_iter().map(|(_, link)| link.size);
-        let manifests = self.manifests_of(name).into_iter().map(|(_, manifest)| manifest.size);
+        let manifests = self
+            .manifests_of(name)
+            .into_iter()
+            .map(|(_, manifest)| manifest.size);
         links.chain(manifests).fold(0, u64::saturating_add)
     }
 

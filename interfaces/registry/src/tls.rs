@@ -102,7 +102,9 @@ fn names(tls: &Tls, listen: &str) -> Vec<String> {
     names.push(host.trim().to_owned());
     if let Some((host, _)) = listen.rsplit_once(':') {
         let host = host.trim_matches(['[', ']']);
-        let any = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+        let any = host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_unspecified());
         if !any {
             names.push(host.to_owned());
         }
@@ -118,8 +120,12 @@ fn names(tls: &Tls, listen: &str) -> Vec<String> {
 /// authority is not kept: whoever trusts it trusts this one certificate and nothing else.
 fn self_made(folder: &Path, names: &[String]) -> Result<(PathBuf, PathBuf), TlsError> {
     let path = |name: &str| folder.join(name);
-    let (authority, certificate, key, for_names) =
-        (path("ca.pem"), path("certificate.pem"), path("key.pem"), path("names"));
+    let (authority, certificate, key, for_names) = (
+        path("ca.pem"),
+        path("certificate.pem"),
+        path("key.pem"),
+        path("names"),
+    );
     let list = names.join("\n") + "\n";
     let made = std::fs::read_to_string(&for_names).is_ok_and(|known| known == list);
     if !made {
@@ -153,7 +159,9 @@ fn make(names: &[String]) -> Result<Pems, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    authority.distinguished_name.push(DnType::CommonName, "dhow-registry lab authority");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "dhow-registry lab authority");
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::new(authority, authority_key);
 
@@ -199,7 +207,10 @@ mod tests {
             certificate: Some(path.clone()),
             ..Tls::default()
         };
-        assert!(matches!(acceptor(&half, folder.path(), ""), Err(TlsError::Incomplete)));
+        assert!(matches!(
+            acceptor(&half, folder.path(), ""),
+            Err(TlsError::Incomplete)
+        ));
         let missing = Tls {
             certificate: Some(path.clone()),
             key: Some(path.clone()),

@@ -17,8 +17,10 @@ const LONGEST_FORM: usize = 64 << 10;
 impl Registry {
     pub(crate) async fn token(&self, mut call: Call) -> Outcome {
         let Some(tokens) = &self.guard.tokens else {
-            return Err(Failure::new(Code::Unsupported, "this registry has no token service")
-                .with_status(StatusCode::NOT_FOUND));
+            return Err(
+                Failure::new(Code::Unsupported, "this registry has no token service")
+                    .with_status(StatusCode::NOT_FOUND),
+            );
         };
         let (query, user, refresh) = if call.method == Method::POST {
             let form = read_form(&mut call).await?;
@@ -30,8 +32,11 @@ impl Registry {
                 }
                 Some("refresh_token") => tokens.refreshes(form.get("refresh_token").unwrap_or_default()),
                 _ => {
-                    return Err(Failure::new(Code::Unsupported, "grant_type must be password or refresh_token")
-                        .with_status(StatusCode::BAD_REQUEST));
+                    return Err(Failure::new(
+                        Code::Unsupported,
+                        "grant_type must be password or refresh_token",
+                    )
+                    .with_status(StatusCode::BAD_REQUEST));
                 }
             };
             let refresh = form.get("access_type") == Some("offline");
@@ -46,9 +51,12 @@ impl Registry {
         };
         let scopes: Vec<&str> = query.all("scope").collect();
         let issued = tokens.issue(&self.guard, &user, &scopes.join(" "), refresh)?;
-        let body = serde_json::to_vec(&issued).map_err(|_| Failure::new(Code::Unknown, "a token could not be written"))?;
+        let body = serde_json::to_vec(&issued)
+            .map_err(|_| Failure::new(Code::Unknown, "a token could not be written"))?;
         let mut reply = reply::whole("application/json", body);
-        reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        reply
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(reply)
     }
 
@@ -57,7 +65,11 @@ impl Registry {
         let Some(value) = call.headers.get(AUTHORIZATION) else {
             return Ok(Some(String::new()));
         };
-        let (scheme, proof) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
+        let (scheme, proof) = value
+            .to_str()
+            .unwrap_or_default()
+            .split_once(' ')
+            .unwrap_or_default();
         let Some((user, password)) = basic(scheme, proof) else {
             return Ok(None);
         };
@@ -71,7 +83,8 @@ async fn read_form(call: &mut Call) -> Result<Query, Failure> {
             .with_status(StatusCode::BAD_REQUEST)
     };
     let mut bytes = BytesMut::new();
-    while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut call.body).poll_frame(cx)).await {
+    while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut call.body).poll_frame(cx)).await
+    {
         if let Ok(data) = frame.map_err(|_| refused())?.into_data() {
             if bytes.len() + data.len() > LONGEST_FORM {
                 return Err(refused());

@@ -45,29 +45,49 @@ fn push_as(server: &Server, repository: &str, who: &str) -> Reply {
     }
     let manifest = json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
         "config": {"mediaType": media_type::OCI_CONFIG, "digest": digest, "size": 1}});
-    let request = server.put(&format!("/v2/{repository}/manifests/1")).header("Authorization", who);
-    request.header("Content-Type", media_type::OCI_MANIFEST).body(manifest.to_string().as_bytes()).send()
+    let request = server
+        .put(&format!("/v2/{repository}/manifests/1"))
+        .header("Authorization", who);
+    request
+        .header("Content-Type", media_type::OCI_MANIFEST)
+        .body(manifest.to_string().as_bytes())
+        .send()
 }
 
 #[test]
 fn without_a_password_nobody_comes_in_and_with_one_everybody() {
-    let Some((server, _folder)) = guarded(json!({"auth": {"realm": "the lab"}})) else { return };
+    let Some((server, _folder)) = guarded(json!({"auth": {"realm": "the lab"}})) else {
+        return;
+    };
     for path in ["/v2/", "/v2/_catalog", "/v2/app/tags/list", "/metrics"] {
         let reply = server.get(path).send();
-        assert_eq!((reply.status, reply.code().as_str()), (401, "UNAUTHORIZED"), "{path}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (401, "UNAUTHORIZED"),
+            "{path}"
+        );
         assert_eq!(reply.header("www-authenticate"), Some("Basic realm=\"the lab\""));
         for bad in [WRONG, "Basic", "Basic ???", "Bearer x", "Basic OnNlY3JldA=="] {
-            assert_eq!(server.get(path).header("Authorization", bad).send().status, 401, "{bad}");
+            assert_eq!(
+                server.get(path).header("Authorization", bad).send().status,
+                401,
+                "{bad}"
+            );
         }
     }
     assert_eq!(server.get("/health").send().status, 200);
-    assert_eq!(server.get("/v2/").header("Authorization", ALICE).send().status, 200);
+    assert_eq!(
+        server.get("/v2/").header("Authorization", ALICE).send().status,
+        200
+    );
     assert_eq!(push_as(&server, "app", BOB).status, 201);
 }
 
 #[test]
 fn rules_decide_who_may_pull_push_and_delete() {
-    let Some((server, _folder)) = guarded(json!({"rules": rules()})) else { return };
+    let Some((server, _folder)) = guarded(json!({"rules": rules()})) else {
+        return;
+    };
     assert_eq!(push_as(&server, "team/app", BOB).status, 201);
     assert_eq!(push_as(&server, "public/app", ALICE).status, 201);
     let refused = push_as(&server, "public/app", BOB);
@@ -85,9 +105,19 @@ fn rules_decide_who_may_pull_push_and_delete() {
     assert_eq!(ask("DELETE", "/v2/team/app/manifests/1", BOB), 403);
     // Mounting reads the other repository.
     push_as(&server, "secret", ALICE);
-    let mount = format!("/v2/team/app/blobs/uploads/?mount={}&from=secret", Digest::sha256(b"x"));
+    let mount = format!(
+        "/v2/team/app/blobs/uploads/?mount={}&from=secret",
+        Digest::sha256(b"x")
+    );
     assert_eq!(ask("POST", &mount, BOB), 403);
-    let names = |who: &str| server.get("/v2/_catalog").header("Authorization", who).send().json()["repositories"].clone();
+    let names = |who: &str| {
+        server
+            .get("/v2/_catalog")
+            .header("Authorization", who)
+            .send()
+            .json()["repositories"]
+            .clone()
+    };
     assert_eq!(names(BOB), json!(["public/app", "team/app"]));
     assert_eq!(names(ALICE), json!(["public/app", "secret", "team/app"]));
     assert_eq!(ask("DELETE", "/v2/team/app/manifests/1", ALICE), 202);
@@ -95,7 +125,9 @@ fn rules_decide_who_may_pull_push_and_delete() {
 
 /// Fetches a token; nothing for a wrong password.
 fn token(server: &Server, who: &str, scope: &str) -> Option<Value> {
-    let request = server.get(&format!("/token?service=dhow-registry&offline_token=true&scope={scope}"));
+    let request = server.get(&format!(
+        "/token?service=dhow-registry&offline_token=true&scope={scope}"
+    ));
     let reply = match who {
         "" => request.send(),
         who => request.header("Authorization", who).send(),
@@ -106,7 +138,9 @@ fn token(server: &Server, who: &str, scope: &str) -> Option<Value> {
 #[test]
 fn tokens_let_in_for_what_they_were_asked_and_no_more() {
     let config = json!({"auth": {"tokens": {}}, "rules": rules()});
-    let Some((server, _folder)) = guarded(config) else { return };
+    let Some((server, _folder)) = guarded(config) else {
+        return;
+    };
     push_as(&server, "public/app", ALICE);
     let refused = server.get("/v2/public/app/manifests/1").send();
     assert_eq!(refused.status, 200, "anybody may pull it");
@@ -126,7 +160,12 @@ fn tokens_let_in_for_what_they_were_asked_and_no_more() {
     assert_eq!(push_as(&server, "team/app", &bearer(&bob)).status, 201);
     let other = push_as(&server, "team/other", &bearer(&bob));
     assert_eq!(other.status, 401);
-    assert!(other.header("www-authenticate").expect("a challenge").ends_with("error=\"insufficient_scope\""));
+    assert!(
+        other
+            .header("www-authenticate")
+            .expect("a challenge")
+            .ends_with("error=\"insufficient_scope\"")
+    );
     let nobody = token(&server, "", "repository:public/app:pull,push").expect("a token for nobody");
     assert_eq!(nobody["scope"], "repository:public/app:pull");
     assert!(nobody.get("refresh_token").is_none());
@@ -138,12 +177,24 @@ fn tokens_let_in_for_what_they_were_asked_and_no_more() {
 
     let form = |body: &str| server.post("/token").body(body.as_bytes()).send();
     let refresh = bob["refresh_token"].as_str().expect("a refresh token");
-    assert_eq!(with(&format!("Bearer {refresh}"), "/v2/"), 401, "a refresh token lets nobody in");
-    let again = form(&format!("grant_type=refresh_token&refresh_token={refresh}&scope=repository:team/app:push"));
-    assert_eq!((again.status, &again.json()["scope"]), (200, &json!("repository:team/app:push")));
+    assert_eq!(
+        with(&format!("Bearer {refresh}"), "/v2/"),
+        401,
+        "a refresh token lets nobody in"
+    );
+    let again = form(&format!(
+        "grant_type=refresh_token&refresh_token={refresh}&scope=repository:team/app:push"
+    ));
+    assert_eq!(
+        (again.status, &again.json()["scope"]),
+        (200, &json!("repository:team/app:push"))
+    );
     let password = form("grant_type=password&username=bob&password=secret&scope=repository:team/app:pull");
     assert_eq!(password.status, 200);
-    assert_eq!(form("grant_type=password&username=bob&password=wrong").status, 401);
+    assert_eq!(
+        form("grant_type=password&username=bob&password=wrong").status,
+        401
+    );
     assert_eq!(form("grant_type=refresh_token&refresh_token=x").status, 401);
     assert_eq!(form("grant_type=magic").status, 400);
     assert_eq!(form(&"x".repeat(100_000)).status, 400);
@@ -156,7 +207,9 @@ fn immutable_tags_stay_where_they_are() {
     let (one, digest) = server.push_image("app", "v1", b"one");
     server.push_manifest("app", "v1", &one);
     let two = server.image("app", b"two");
-    let request = server.put("/v2/app/manifests/v1").header("Content-Type", media_type::OCI_MANIFEST);
+    let request = server
+        .put("/v2/app/manifests/v1")
+        .header("Content-Type", media_type::OCI_MANIFEST);
     let reply = request.body(two.to_string().as_bytes()).send();
     assert_eq!((reply.status, reply.code().as_str()), (409, "DENIED"));
     for reference in ["v1", &digest.to_string()] {
@@ -178,7 +231,9 @@ fn a_repository_holds_no_more_than_its_quota() {
     let reply = server.put(&path).body(&large).send();
     assert_eq!((reply.status, reply.code().as_str()), (403, "DENIED"));
     let other = server.push_blob("other", &large);
-    let mount = server.post(&format!("/v2/small/blobs/uploads/?mount={other}&from=other")).send();
+    let mount = server
+        .post(&format!("/v2/small/blobs/uploads/?mount={other}&from=other"))
+        .send();
     assert_eq!(mount.status, 403);
     server.push_blob("small", &[1; 60_000]);
     server.push_image("small", "1", b"little");
@@ -187,7 +242,9 @@ fn a_repository_holds_no_more_than_its_quota() {
 #[test]
 fn retention_keeps_the_newest_tags_and_what_they_lead_to() {
     let mut config = json!({"garbage-collection": {"interval": 0}});
-    let Some(mut server) = server_with(config.clone()) else { return };
+    let Some(mut server) = server_with(config.clone()) else {
+        return;
+    };
     let mut digests = Vec::new();
     for tag in ["r1", "r2", "r3", "r4"] {
         digests.push(server.push_image("app", tag, tag.as_bytes()).1.to_string());
@@ -207,10 +264,25 @@ fn retention_keeps_the_newest_tags_and_what_they_lead_to() {
     server.stop();
     server.set_config(config);
     server.start();
-    let status = |reference: &str| server.get(&format!("/v2/app/manifests/{reference}")).send().status;
-    e2e::until("old releases are gone", || status(&digests[0]) == 404 && status(&digests[1]) == 404);
-    assert_eq!(server.get("/v2/app/tags/list").send().json()["tags"], json!(["index", "r3", "r4"]));
-    for kept in [&digests[2], &digests[3], &child_digest.to_string(), &signature_digest] {
+    let status = |reference: &str| {
+        server
+            .get(&format!("/v2/app/manifests/{reference}"))
+            .send()
+            .status
+    };
+    e2e::until("old releases are gone", || {
+        status(&digests[0]) == 404 && status(&digests[1]) == 404
+    });
+    assert_eq!(
+        server.get("/v2/app/tags/list").send().json()["tags"],
+        json!(["index", "r3", "r4"])
+    );
+    for kept in [
+        &digests[2],
+        &digests[3],
+        &child_digest.to_string(),
+        &signature_digest,
+    ] {
         assert_eq!(status(kept), 200);
     }
 }
@@ -220,7 +292,9 @@ fn a_webhook_is_told_in_order_and_again_until_it_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
     let notification = json!({"url": url, "headers": {"X-Key": "k"}, "actions": ["push", "delete"]});
-    let Some(server) = server_with(json!({"notifications": [notification]})) else { return };
+    let Some(server) = server_with(json!({"notifications": [notification]})) else {
+        return;
+    };
     let (_, digest) = server.push_image("app", "1", b"layer");
     server.get("/v2/app/manifests/1").send();
     server.delete(&format!("/v2/app/manifests/{digest}")).send();
@@ -234,9 +308,13 @@ fn a_webhook_is_told_in_order_and_again_until_it_listens() {
             let read = socket.read(&mut piece).expect("bytes");
             text.extend_from_slice(&piece[..read]);
             let whole = String::from_utf8_lossy(&text).into_owned();
-            let Some((head, body)) = whole.split_once("\r\n\r\n") else { continue };
+            let Some((head, body)) = whole.split_once("\r\n\r\n") else {
+                continue;
+            };
             let head = head.to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
             if body.len() >= length.expect("a length") {
                 assert!(head.contains("post /hook") && head.contains("x-key: k"), "{head}");
                 assert!(head.contains("application/vnd.docker.distribution.events.v1+json"));
@@ -250,8 +328,15 @@ fn a_webhook_is_told_in_order_and_again_until_it_listens() {
             events.extend(told["events"].as_array().cloned().expect("events"));
         }
     }
-    let actions: Vec<&str> = events.iter().filter_map(|event| event["action"].as_str()).collect();
-    assert_eq!(actions, ["push", "push", "push", "delete"], "two blobs, a manifest, and its end; no pull");
+    let actions: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["action"].as_str())
+        .collect();
+    assert_eq!(
+        actions,
+        ["push", "push", "push", "delete"],
+        "two blobs, a manifest, and its end; no pull"
+    );
     assert_eq!(events[2]["target"]["tag"], "1");
     assert_eq!(events[2]["target"]["mediaType"], media_type::OCI_MANIFEST);
     assert_eq!(events[2]["target"]["digest"], json!(digest));
@@ -262,9 +347,14 @@ fn a_webhook_is_told_in_order_and_again_until_it_listens() {
 fn requests_are_counted_and_written_down() {
     let folder = tempfile::tempdir().expect("folder");
     let log = folder.path().join("access.log");
-    let Some(mut server) = server_with(json!({"access-log": log})) else { return };
+    let Some(mut server) = server_with(json!({"access-log": log})) else {
+        return;
+    };
     server.push_image("app", "1", b"layer");
-    server.get("/v2/app/manifests/1").header("User-Agent", "a \"test\"").send();
+    server
+        .get("/v2/app/manifests/1")
+        .header("User-Agent", "a \"test\"")
+        .send();
     server.get("/v2/app/manifests/2").send();
     let metrics = String::from_utf8(server.get("/metrics").send().body).expect("text");
     for line in [
@@ -281,7 +371,10 @@ fn requests_are_counted_and_written_down() {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("GET /health"))
     });
     let text = std::fs::read_to_string(&log).expect("the log");
-    assert!(text.contains("\"GET /v2/app/manifests/1 HTTP/1.1\" 200 "), "{text}");
+    assert!(
+        text.contains("\"GET /v2/app/manifests/1 HTTP/1.1\" 200 "),
+        "{text}"
+    );
     assert!(text.contains("\"a \\\"test\\\"\""), "{text}");
     assert!(server.stop());
 }

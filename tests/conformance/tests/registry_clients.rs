@@ -42,7 +42,9 @@ fn archive(folder: &Path) -> String {
 
 #[test]
 fn skopeo_copies_inspects_lists_and_deletes() {
-    let (Some(skopeo), Some(server)) = (find("skopeo"), server()) else { return };
+    let (Some(skopeo), Some(server)) = (find("skopeo"), server()) else {
+        return;
+    };
     let archive = archive(server.folder());
     let place = |name: &str| format!("docker://{}/{name}", server.address());
     let skopeo = |arguments: &[&str]| text(&run(Command::new(&skopeo).args(arguments)));
@@ -66,7 +68,10 @@ fn skopeo_copies_inspects_lists_and_deletes() {
     let tags = skopeo(&["list-tags", "--tls-verify=false", &place("team/busybox")]);
     assert!(tags.contains("\"oci\"") && tags.contains("\"v2s2\""), "{tags}");
     skopeo(&["delete", "--tls-verify=false", &place("team/busybox:oci")]);
-    assert_eq!(server.get("/v2/team/busybox/tags/list").send().json()["tags"], json!(["v2s2"]));
+    assert_eq!(
+        server.get("/v2/team/busybox/tags/list").send().json()["tags"],
+        json!(["v2s2"])
+    );
 }
 
 #[test]
@@ -75,7 +80,11 @@ fn skopeo_logs_in_over_tls_with_basic_authentication_and_with_tokens() {
     for tokens in [false, true] {
         let folder = tempfile::tempdir().expect("folder");
         let users = folder.path().join("htpasswd");
-        fs::write(&users, format!("alice:{}\n", bcrypt::hash("secret", 4).expect("a hash"))).expect("users");
+        fs::write(
+            &users,
+            format!("alice:{}\n", bcrypt::hash("secret", 4).expect("a hash")),
+        )
+        .expect("users");
         let mut config = json!({"tls": {"self-signed": true}, "auth": {"htpasswd": users}});
         if tokens {
             config["auth"]["tokens"] = json!({});
@@ -89,24 +98,50 @@ fn skopeo_logs_in_over_tls_with_basic_authentication_and_with_tokens() {
         let place = format!("docker://{}/busybox:1", server.address());
         let copy = |credentials: &str| {
             let from = format!("docker-archive:{archive}");
-            let arguments = ["copy", "--dest-cert-dir", &trusted, "--dest-creds", credentials, &from, &place];
+            let arguments = [
+                "copy",
+                "--dest-cert-dir",
+                &trusted,
+                "--dest-creds",
+                credentials,
+                &from,
+                &place,
+            ];
             Command::new(&skopeo).args(arguments).output().expect("skopeo")
         };
         let refused = copy("alice:wrong");
         assert!(!refused.status.success(), "tokens: {tokens}");
         let pushed = copy("alice:secret");
-        assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
-        let inspect = ["inspect", "--cert-dir", &trusted, "--creds", "alice:secret", &place];
+        assert!(
+            pushed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&pushed.stderr)
+        );
+        let inspect = [
+            "inspect",
+            "--cert-dir",
+            &trusted,
+            "--creds",
+            "alice:secret",
+            &place,
+        ];
         run(Command::new(&skopeo).args(inspect));
-        let stranger = Command::new(&skopeo).args(["inspect", "--creds", "alice:secret", &place]).output();
+        let stranger = Command::new(&skopeo)
+            .args(["inspect", "--creds", "alice:secret", &place])
+            .output();
         let stranger = String::from_utf8_lossy(&stranger.expect("skopeo").stderr).into_owned();
-        assert!(stranger.contains("certificate"), "who does not trust the authority is warned: {stranger}");
+        assert!(
+            stranger.contains("certificate"),
+            "who does not trust the authority is warned: {stranger}"
+        );
     }
 }
 
 #[test]
 fn podman_pushes_and_pulls() {
-    let (Some(podman), Some(server)) = (find("podman"), server()) else { return };
+    let (Some(podman), Some(server)) = (find("podman"), server()) else {
+        return;
+    };
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root");
         return;
@@ -116,7 +151,9 @@ fn podman_pushes_and_pulls() {
         let mut command = Command::new(&podman);
         let path = |part: &str| server.folder().join(part).display().to_string();
         command.args(["--root", &path("podman"), "--runroot", &path("podman-run")]);
-        command.args(["--storage-driver", "vfs", "--events-backend", "none"]).args(arguments);
+        command
+            .args(["--storage-driver", "vfs", "--events-backend", "none"])
+            .args(arguments);
         command.env("TMPDIR", server.folder());
         text(&run(&mut command))
     };
@@ -126,7 +163,11 @@ fn podman_pushes_and_pulls() {
     let id = podman(&["images", "--quiet", "--no-trunc"]);
     podman(&["rmi", "--all"]);
     podman(&["pull", "--quiet", "--tls-verify=false", &name]);
-    assert_eq!(podman(&["images", "--quiet", "--no-trunc"]), id, "the same image comes back");
+    assert_eq!(
+        podman(&["images", "--quiet", "--no-trunc"]),
+        id,
+        "the same image comes back"
+    );
 }
 
 /// Docker's own daemon with everything of its own; ends with the value.
@@ -141,8 +182,21 @@ impl Dockerd {
         let host = format!("unix://{}", path("docker.sock"));
         let log = fs::File::create(folder.join("dockerd.log")).expect("log");
         let child = Command::new(program)
-            .args(["--host", &host, "--data-root", &path("docker"), "--exec-root", &path("docker-run")])
-            .args(["--pidfile", &path("docker.pid"), "--bridge", "none", "--iptables=false"])
+            .args([
+                "--host",
+                &host,
+                "--data-root",
+                &path("docker"),
+                "--exec-root",
+                &path("docker-run"),
+            ])
+            .args([
+                "--pidfile",
+                &path("docker.pid"),
+                "--bridge",
+                "none",
+                "--iptables=false",
+            ])
             .args(["--ip-forward=false", "--storage-driver", "vfs"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("log"))
@@ -154,11 +208,17 @@ impl Dockerd {
         loop {
             if dockerd.child.try_wait().expect("dockerd").is_some() {
                 let log = fs::read_to_string(folder.join("dockerd.log")).unwrap_or_default();
-                println!("skipped: Docker's daemon does not start here: {}", log.lines().last().unwrap_or_default());
+                println!(
+                    "skipped: Docker's daemon does not start here: {}",
+                    log.lines().last().unwrap_or_default()
+                );
                 return None;
             }
             let mut version = Command::new("docker");
-            version.args(["--host", &dockerd.host, "version"]).stdout(Stdio::null()).stderr(Stdio::null());
+            version
+                .args(["--host", &dockerd.host, "version"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             if version.status().is_ok_and(|status| status.success()) {
                 return Some(dockerd);
             }
@@ -179,24 +239,43 @@ impl Drop for Dockerd {
 
 #[test]
 fn docker_logs_in_pushes_and_pulls() {
-    let (Some(_), Some(program)) = (find("docker"), find("dockerd")) else { return };
+    let (Some(_), Some(program)) = (find("docker"), find("dockerd")) else {
+        return;
+    };
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root");
         return;
     }
-    let folder = tempfile::Builder::new().prefix("dhow-reg-").tempdir_in("/tmp").expect("folder");
-    let Some(server) = guarded_by_tokens(folder.path()) else { return };
-    let Some(dockerd) = Dockerd::start(&program, folder.path()) else { return };
+    let folder = tempfile::Builder::new()
+        .prefix("dhow-reg-")
+        .tempdir_in("/tmp")
+        .expect("folder");
+    let Some(server) = guarded_by_tokens(folder.path()) else {
+        return;
+    };
+    let Some(dockerd) = Dockerd::start(&program, folder.path()) else {
+        return;
+    };
     let archive = archive(folder.path());
     let docker = |arguments: &[&str]| {
         let mut command = Command::new("docker");
-        command.args(["--host", &dockerd.host, "--config"]).arg(folder.path().join("client")).args(arguments);
+        command
+            .args(["--host", &dockerd.host, "--config"])
+            .arg(folder.path().join("client"))
+            .args(arguments);
         text(&run(&mut command))
     };
     docker(&["load", "--quiet", "--input", &archive]);
     let name = format!("{}/team/busybox:docker", server.address());
     docker(&["tag", "busybox", &name]);
-    docker(&["login", "--username", "alice", "--password", "secret", &server.address().to_string()]);
+    docker(&[
+        "login",
+        "--username",
+        "alice",
+        "--password",
+        "secret",
+        &server.address().to_string(),
+    ]);
     docker(&["push", "--quiet", &name]);
     let id = docker(&["images", "--quiet", "--no-trunc", "busybox"]);
     let other = format!("{}/other/busybox:1", server.address());
@@ -204,13 +283,26 @@ fn docker_logs_in_pushes_and_pulls() {
     docker(&["push", "--quiet", &other]);
     docker(&["rmi", "busybox", &name, &other]);
     docker(&["pull", "--quiet", &name]);
-    assert_eq!(docker(&["images", "--quiet", "--no-trunc", &name]), id, "the same image comes back");
-    docker(&["pull", "--quiet", "--all-tags", &format!("{}/other/busybox", server.address())]);
+    assert_eq!(
+        docker(&["images", "--quiet", "--no-trunc", &name]),
+        id,
+        "the same image comes back"
+    );
+    docker(&[
+        "pull",
+        "--quiet",
+        "--all-tags",
+        &format!("{}/other/busybox", server.address()),
+    ]);
     docker(&["rmi", "--force", &id]);
 }
 
 fn guarded_by_tokens(folder: &Path) -> Option<Server> {
     let users = folder.join("htpasswd");
-    fs::write(&users, format!("alice:{}\n", bcrypt::hash("secret", 4).expect("a hash"))).expect("users");
+    fs::write(
+        &users,
+        format!("alice:{}\n", bcrypt::hash("secret", 4).expect("a hash")),
+    )
+    .expect("users");
     server_with(json!({"auth": {"htpasswd": users, "tokens": {}}}))
 }

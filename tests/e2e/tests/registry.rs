@@ -17,7 +17,15 @@ fn the_registry_makes_an_image_of_itself_that_serves_on_a_published_port() {
     let docker = clients(&daemon).into_iter().next().expect("a client");
     let archive = archive.display().to_string();
     assert!(docker.ok(["load", "--input", &archive]).contains("registry:own"));
-    docker.ok(["run", "--detach", "--name", "registry", "--publish", "127.0.0.1::5000", "registry:own"]);
+    docker.ok([
+        "run",
+        "--detach",
+        "--name",
+        "registry",
+        "--publish",
+        "127.0.0.1::5000",
+        "registry:own",
+    ]);
     let address = docker.ok(["port", "registry", "5000/tcp"]);
     let ask = |path: &str| {
         let url = format!("http://{address}{path}");

@@ -42,7 +42,9 @@ pub enum KeyError {
     #[error(transparent)]
     Write(#[from] durable::AtomicWriteError),
     /// The file holds something else.
-    #[error("the key of the token service, {path}, is not a P-256 key in PKCS #8; remove it to have a new one made")]
+    #[error(
+        "the key of the token service, {path}, is not a P-256 key in PKCS #8; remove it to have a new one made"
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -98,7 +100,8 @@ impl TokenService {
         let document = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+                let made =
+                    EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
                 let made = made.map_err(|_| unusable())?.as_ref().to_vec();
                 durable::atomic_write(&path, &made, 0o600)?;
                 made
@@ -122,7 +125,10 @@ impl TokenService {
         let claims = serde_json::to_vec(claims).map_err(|_| failed())?;
         let head = URL_SAFE_NO_PAD.encode(br#"{"alg":"ES256","typ":"JWT"}"#);
         let text = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.key.sign(&SystemRandom::new(), text.as_bytes()).map_err(|_| failed())?;
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), text.as_bytes())
+            .map_err(|_| failed())?;
         Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
@@ -158,7 +164,13 @@ impl TokenService {
     }
 
     /// A token for what `user` asks for, as far as they may.
-    pub(crate) fn issue(&self, guard: &Guard, user: &str, scopes: &str, refresh: bool) -> Result<Issued, Failure> {
+    pub(crate) fn issue(
+        &self,
+        guard: &Guard,
+        user: &str,
+        scopes: &str,
+        refresh: bool,
+    ) -> Result<Issued, Failure> {
         let grants: Vec<Grant> = scopes
             .split_whitespace()
             .take(MOST_SCOPES)
@@ -182,7 +194,9 @@ impl TokenService {
         };
         let token = self.sign(&claims(self.lifetime, Some(grants)))?;
         let refresh_token = (refresh && !user.is_empty()).then(|| self.sign(&claims(REFRESH, None)));
-        let time = i64::try_from(issued).ok().and_then(|time| jiff::Timestamp::from_second(time).ok());
+        let time = i64::try_from(issued)
+            .ok()
+            .and_then(|time| jiff::Timestamp::from_second(time).ok());
         Ok(Issued {
             access_token: token.clone(),
             token,
@@ -248,9 +262,18 @@ mod tests {
         let ours = service(folder.path());
         let token = ours.sign(&claims(&ours, now() + 60)).unwrap();
         assert!(matches!(ours.verify(&token), Some(Identity::Token { user, .. }) if user == "alice"));
-        assert!(service(folder.path()).verify(&token).is_some(), "the key outlives the process");
-        assert!(ours.verify(&ours.sign(&claims(&ours, now() - 1)).unwrap()).is_none());
-        assert!(ours.refreshes(&token).is_none(), "an access token refreshes nothing");
+        assert!(
+            service(folder.path()).verify(&token).is_some(),
+            "the key outlives the process"
+        );
+        assert!(
+            ours.verify(&ours.sign(&claims(&ours, now() - 1)).unwrap())
+                .is_none()
+        );
+        assert!(
+            ours.refreshes(&token).is_none(),
+            "an access token refreshes nothing"
+        );
         let other = tempfile::tempdir().unwrap();
         assert!(service(other.path()).verify(&token).is_none());
         let (head, rest) = token.split_once('.').unwrap();
@@ -268,7 +291,13 @@ mod tests {
             assert!(ours.verify(&forged).is_none(), "{forged:.60}");
         }
         use std::os::unix::fs::PermissionsExt;
-        let mode = folder.path().join("token.key").metadata().unwrap().permissions().mode();
+        let mode = folder
+            .path()
+            .join("token.key")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

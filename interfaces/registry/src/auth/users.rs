@@ -113,12 +113,17 @@ impl Users {
         fingerprint.copy_from_slice(tag.as_ref());
         let hash = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.right.get(&fingerprint).is_some_and(|since| since.elapsed() < REMEMBERED) {
+            if known
+                .right
+                .get(&fingerprint)
+                .is_some_and(|since| since.elapsed() < REMEMBERED)
+            {
                 return Ok(true);
             }
             known.hashes.get(user).cloned()
         };
-        let Ok(Ok(turn)) = tokio::time::timeout(PATIENCE, Arc::clone(&self.hashing).acquire_owned()).await else {
+        let Ok(Ok(turn)) = tokio::time::timeout(PATIENCE, Arc::clone(&self.hashing).acquire_owned()).await
+        else {
             return Err(Failure::new(Code::TooManyRequests, "too many log-ins at a time")
                 .with_header(RETRY_AFTER, HeaderValue::from_static("10")));
         };
@@ -154,7 +159,9 @@ fn parse(text: &str) -> Result<HashMap<String, String>, usize> {
             continue;
         }
         let (user, hash) = line.split_once(':').ok_or(number + 1)?;
-        let bcrypt = ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|start| hash.starts_with(start));
+        let bcrypt = ["$2a$", "$2b$", "$2x$", "$2y$"]
+            .iter()
+            .any(|start| hash.starts_with(start));
         if user.is_empty() || !bcrypt || hash.len() != 60 {
             return Err(number + 1);
         }
@@ -184,10 +191,16 @@ mod tests {
             assert_eq!(users.verify(user, password).await.unwrap(), expected, "{user}");
         }
         std::fs::write(&path, line("alice", "other") + &line("bob", "secret")).unwrap();
-        assert!(!users.verify("alice", "secret").await.unwrap(), "what was right is forgotten");
+        assert!(
+            !users.verify("alice", "secret").await.unwrap(),
+            "what was right is forgotten"
+        );
         assert!(users.verify("bob", "secret").await.unwrap());
         std::fs::write(&path, "nonsense").unwrap();
-        assert!(users.verify("bob", "secret").await.unwrap(), "a broken file changes nothing");
+        assert!(
+            users.verify("bob", "secret").await.unwrap(),
+            "a broken file changes nothing"
+        );
     }
 
     #[test]
