@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use builds::Builds;
 use containers::{Containers, Parts};
 use durable::{InstanceTag, Store};
 use events::Events;
@@ -23,6 +24,7 @@ pub(crate) struct Services {
     pub(crate) volumes: Arc<Volumes>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) containers: Arc<Containers>,
+    pub(crate) builds: Arc<Builds>,
 }
 
 impl Services {
@@ -63,12 +65,21 @@ impl Services {
         let containers = Containers::open(settings, store.scope("containers"), parts, new_boot)
             .await
             .context("open the containers")?;
+        let builds = Builds::open(builds::OpenOptions {
+            data_root: root.clone(),
+            events: Arc::clone(&events),
+            images: Arc::clone(&images),
+            containers: Arc::clone(&containers),
+        })
+        .await
+        .context("open the builds")?;
         Ok(Self {
             events,
             images,
             volumes,
             networks,
             containers,
+            builds,
         })
     }
 
@@ -81,6 +92,7 @@ impl Services {
             volumes: Arc::clone(&self.volumes),
             networks: Arc::clone(&self.networks),
             containers: Arc::clone(&self.containers),
+            builds: Arc::clone(&self.builds),
         })
     }
 

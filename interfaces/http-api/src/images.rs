@@ -11,7 +11,7 @@ use api_types::decode;
 use api_types::image::IdResponse;
 use hyper::StatusCode;
 
-pub(crate) use transfer::{create, load, save, save_all};
+pub(crate) use transfer::{create, load, reader, save, save_all};
 
 use crate::call::{Call, invalid_json};
 use crate::error::Failure;

@@ -18,10 +18,6 @@ pub(crate) async fn registry(_: Call) -> Outcome {
     absent("access to registries (login, search, pull, push)")
 }
 
-pub(crate) async fn build(_: Call) -> Outcome {
-    absent("building images")
-}
-
 pub(crate) async fn session(_: Call) -> Outcome {
     absent("a BuildKit session")
 }

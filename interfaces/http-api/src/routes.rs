@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::builds::Builds;
 use ::containers::Containers;
 use ::images::Images;
 use events::Events;
@@ -12,7 +13,7 @@ use volumes::Volumes;
 use crate::daemon::Daemon;
 use crate::router::Route;
 use crate::{
-    containers as container, disk_usage, events as event, exec, images as image, missing,
+    builds as build, containers as container, disk_usage, events as event, exec, images as image, missing,
     networks as network, system, volumes as volume,
 };
 
@@ -31,6 +32,8 @@ pub struct Api {
     pub networks: Arc<Networks>,
     /// Containers.
     pub containers: Arc<Containers>,
+    /// Builds.
+    pub builds: Arc<Builds>,
 }
 
 /// Each line: method, path, handler, and the services that the handler gets.
@@ -122,8 +125,9 @@ routes! {
     POST "/images/{name}/push" => missing::registry [];
     GET  "/distribution/{name}/json" => missing::registry [];
     GET  "/images/{name}/attestations" => missing::attestations [];
-    POST "/build" => missing::build [];
-    POST "/build/cancel" => missing::build [];
+    POST "/build" => build::build [builds];
+    POST "/build/prune" => build::prune [builds];
+    POST "/build/cancel" => build::cancel [builds];
     POST "/session" => missing::session [];
     POST "/grpc" => missing::session [];
     GET    "/containers/{name}/checkpoints" => missing::checkpoints [];

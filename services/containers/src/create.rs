@@ -46,6 +46,24 @@ pub(crate) async fn create(
     Ok(CreateResponse { id, warnings })
 }
 
+/// Makes a container of an image that the caller has at hand, whose configuration gives the defaults. Nothing is left
+/// behind when it fails.
+pub(crate) async fn create_from(
+    house: &Arc<House>,
+    name: &str,
+    image: &Image,
+    request: CreateRequest,
+) -> Result<String, Error> {
+    let id = new_id();
+    let (mut record, _) = draft(house, &id, image, request).map_err(Error::not_about_the_image)?;
+    record.name = take_name(house, Some(name), &id)?;
+    if let Err(error) = make(house, image, &mut record).await {
+        undo(house, &record).await;
+        return Err(error.not_about_the_image());
+    }
+    Ok(id)
+}
+
 fn check_platform(image: &Image, platform: Option<&str>) -> Result<(), Error> {
     let Some(asked) = platform.filter(|text| !text.is_empty()) else {
         return Ok(());

@@ -178,6 +178,26 @@ impl Containers {
         create::create(&self.house, name, platform, request).await
     }
 
+    /// Makes a container for one step of a build: `image` may have another configuration than the one that is stored.
+    /// Answers the id.
+    ///
+    /// # Errors
+    /// As [`Containers::create`].
+    pub async fn create_from(
+        &self,
+        name: &str,
+        image: &images::Image,
+        request: CreateRequest,
+    ) -> Result<String, Error> {
+        create::create_from(&self.house, name, image, request).await
+    }
+
+    /// The names of all containers, for whoever made some under names of its own.
+    pub fn names(&self) -> Vec<String> {
+        let all = self.house.directory.all();
+        all.iter().map(|cell| cell.view().record.name.clone()).collect()
+    }
+
     /// Starts a container.
     ///
     /// # Errors

@@ -314,7 +314,11 @@ pub(crate) fn go_duration(text: &str) -> Option<i64> {
     (!text.is_empty() && sum < 9.2e18).then_some(sum.round() as i64)
 }
 
-fn check_signal(signal: &str) -> Result<(), ChangeError> {
+/// Whether a text names a signal.
+///
+/// # Errors
+/// [`ChangeError::Signal`].
+pub fn check_signal(signal: &str) -> Result<(), ChangeError> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
         "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",

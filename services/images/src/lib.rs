@@ -7,6 +7,7 @@
 //! Reads ([`Images::resolve`], [`Images::list`], …) look at memory and never wait. Everything that changes the
 //! disk is `async` and runs on the blocking pool.
 
+mod build;
 pub mod changes;
 mod container_layer;
 mod error;
@@ -23,6 +24,7 @@ mod service;
 mod state;
 mod transfer;
 
+pub use build::{BuiltLayer, FilterArchive, WriteArchive};
 pub use container_layer::{ContainerLayer, ContainerSize};
 pub use error::ImageError;
 pub use hold::{Hold, Use};

@@ -6,7 +6,7 @@ use crate::map::FLOORS;
 use crate::workspace::Metadata;
 
 /// Edges on one floor, as ARCHITECTURE.md draws them: (user, used). `*` is every crate of that floor.
-const SAME_FLOOR: [(&str, &str, &str); 20] = [
+const SAME_FLOOR: [(&str, &str, &str); 22] = [
     ("foundation", "api-types", "oci"),
     ("foundation", "*", "fault"),
     ("kernel", "*", "linux"),
@@ -24,7 +24,9 @@ const SAME_FLOOR: [(&str, &str, &str); 20] = [
     ("services", "containers", "volumes"),
     ("services", "containers", "networks"),
     ("services", "containers", "plugins"),
+    ("services", "builds", "events"),
     ("services", "builds", "images"),
+    ("services", "builds", "containers"),
     ("interfaces", "commands", "client"),
     ("interfaces", "compose", "client"),
 ];

@@ -22,7 +22,7 @@ use crate::reply::{self, Outcome};
 const LINES: usize = 64;
 
 /// A request's body for a synchronous reader; a task feeds it until the reader is dropped.
-fn reader(mut body: Incoming) -> InputReader {
+pub(crate) fn reader(mut body: Incoming) -> InputReader {
     let (sender, reader) = input();
     tokio::spawn(async move {
         while let Some(frame) = body.frame().await {

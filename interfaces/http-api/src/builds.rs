@@ -1,0 +1,194 @@
+//! Builds: `POST /build` and its company.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::builds::{BuildRequest, Builds, ProgressReceiver, Secret, progress};
+use api_types::container::{HostConfig, Ulimit};
+use api_types::progress::Message;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use hyper::StatusCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::call::Call;
+use crate::error::Failure;
+use crate::images::reader;
+use crate::reply::{self, Outcome};
+
+/// Secrets for `RUN --mount=type=secret`: base64 of a JSON object of names and base64 values. Docker's own way
+/// needs a BuildKit session.
+const SECRETS: &str = "X-Dhow-Build-Secrets";
+
+/// `POST /build`.
+pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
+    let request = request(&call)?;
+    request.check()?;
+    let body = reader(call.body);
+    let (sender, mut receiver) = progress();
+    let running = tokio::spawn(async move { builds.build(request, body, sender).await });
+    // What fails before anything is told is a status of its own.
+    let Some(first) = receiver.recv().await else {
+        return match running.await {
+            Ok(Ok(())) => reply::stream("application/json", futures_util::stream::empty()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(std::io::Error::other(error).into()),
+        };
+    };
+    let state = State {
+        first: Some(first),
+        receiver,
+        running: Some(running),
+    };
+    reply::stream("application/json", unfold(state, |mut state| async move {
+        let message = state.next().await?;
+        Some((Ok(line(&message)), state))
+    }))
+}
+
+/// A stream that is being told.
+struct State {
+    first: Option<Message>,
+    receiver: ProgressReceiver,
+    running: Option<tokio::task::JoinHandle<Result<(), ::builds::BuildError>>>,
+}
+
+impl State {
+    /// The next line; an error is the last one.
+    async fn next(&mut self) -> Option<Message> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if let Some(message) = self.receiver.recv().await {
+            return Some(message);
+        }
+        match self.running.take()?.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.message()),
+            Err(error) => Some(Message::error(error.to_string())),
+        }
+    }
+}
+
+fn line(message: &Message) -> Bytes {
+    let mut text = serde_json::to_vec(message).unwrap_or_default();
+    text.extend(b"\r\n");
+    text.into()
+}
+
+fn request(call: &Call) -> Result<BuildRequest, Failure> {
+    let query = &call.query;
+    if query.text("version") == "2" {
+        return Err(Failure::new(
+            fault::Kind::NotImplemented,
+            "a build with BuildKit's protocol is not available in this version of dhow: use DOCKER_BUILDKIT=0",
+        ));
+    }
+    if !query.text("remote").is_empty() {
+        return Err(Failure::new(
+            fault::Kind::NotImplemented,
+            "building from a remote context is not available in this version of dhow: send the context",
+        ));
+    }
+    if !query.text("outputs").is_empty() && query.text("outputs") != "[]" && query.text("outputs") != "null" {
+        return Err(Failure::bad("the classic builder doesn't support additional outputs"));
+    }
+    if !["", "default"].contains(&query.text("isolation")) {
+        return Err(Failure::bad("Unsupported isolation: only default is there on linux"));
+    }
+    let build_args: BTreeMap<String, Option<String>> = json(call, "buildargs")?;
+    Ok(BuildRequest {
+        dockerfile: query.text("dockerfile").to_owned(),
+        tags: query.all("t").filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
+        build_args,
+        labels: json(call, "labels")?,
+        target: query.text("target").to_owned(),
+        platform: query.text("platform").to_owned(),
+        no_cache: query.flag("nocache"),
+        cache_from: json(call, "cachefrom")?,
+        quiet: query.flag("q"),
+        explain: query.flag("explain"),
+        check: query.flag("check"),
+        squash: query.flag("squash"),
+        keep_failed: !query.flag_or("rm", true) && !query.flag("forcerm"),
+        network: query.text("networkmode").to_owned(),
+        host_config: host_config(call)?,
+        secrets: secrets(call)?,
+        build_id: query.text("buildid").to_owned(),
+        epoch: None,
+    })
+}
+
+/// A parameter that is JSON; absent and `null` are the zero value.
+fn json<T: DeserializeOwned + Default>(call: &Call, name: &str) -> Result<T, Failure> {
+    let text = call.query.text(name);
+    if text.is_empty() {
+        return Ok(T::default());
+    }
+    let value: Option<T> = serde_json::from_str(text)
+        .map_err(|error| Failure::bad(format!("error reading {name}: {error}")))?;
+    Ok(value.unwrap_or_default())
+}
+
+fn host_config(call: &Call) -> Result<HostConfig, Failure> {
+    let query = &call.query;
+    let number = |name: &str| query.number(name).map(Option::unwrap_or_default);
+    let ulimits: Vec<Ulimit> = json(call, "ulimits")?;
+    let list = |values: Vec<String>| (!values.is_empty()).then_some(values);
+    let hosts = query.all("extrahosts").flat_map(|text| text.split(',')).filter(|text| !text.is_empty());
+    Ok(HostConfig {
+        memory: number("memory")?,
+        memory_swap: number("memswap")?,
+        cpu_shares: number("cpushares")?,
+        cpu_period: number("cpuperiod")?,
+        cpu_quota: number("cpuquota")?,
+        cpuset_cpus: query.text("cpusetcpus").to_owned(),
+        cpuset_mems: query.text("cpusetmems").to_owned(),
+        cgroup_parent: query.text("cgroupparent").to_owned(),
+        shm_size: number("shmsize")?,
+        ulimits: (!ulimits.is_empty()).then_some(ulimits),
+        security_opt: list(json(call, "securityopt")?),
+        extra_hosts: list(hosts.map(str::to_owned).collect()),
+        ..HostConfig::default()
+    })
+}
+
+fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
+    let Some(text) = call.header(SECRETS) else { return Ok(Vec::new()) };
+    let wrong = || Failure::bad(format!("{SECRETS}: must be base64 of a JSON object of base64 values"));
+    let object = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| wrong())?;
+    let object: BTreeMap<String, String> = serde_json::from_slice(&object).map_err(|_| wrong())?;
+    let secret = |(id, value): (String, String)| {
+        let value = STANDARD.decode(value).map_err(|_| wrong())?;
+        Ok(Secret { id, value })
+    };
+    object.into_iter().map(secret).collect()
+}
+
+/// `POST /build/prune`.
+pub(crate) async fn prune(builds: Arc<Builds>, _: Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Report {
+        caches_deleted: Vec<String>,
+        space_reclaimed: u64,
+    }
+    let pruned = builds.prune().await;
+    reply::ok(&Report {
+        caches_deleted: pruned.deleted,
+        space_reclaimed: pruned.reclaimed,
+    })
+}
+
+/// `POST /build/cancel`.
+pub(crate) async fn cancel(builds: Arc<Builds>, call: Call) -> Outcome {
+    let id = call.query.text("id");
+    if id.is_empty() {
+        return Err(Failure::bad("build ID not provided"));
+    }
+    builds.cancel(id);
+    reply::empty(StatusCode::OK)
+}

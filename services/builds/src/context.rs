@@ -1,0 +1,166 @@
+//! What the client sent: unpacked into the build's own directory, with its Dockerfile.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use archive::{Devices, UnpackOptions};
+use dockerfile::ignore::{Ignore, clean};
+use rustix::fs::OFlags;
+
+use crate::BuildError;
+use crate::copy::{self, Root};
+use crate::error::file;
+
+/// The unpacked context.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) root: Arc<Root>,
+    pub(crate) dockerfile: String,
+    pub(crate) ignore: Option<Ignore>,
+}
+
+const DEFAULT_NAME: &str = "Dockerfile";
+const IGNORE: &str = ".dockerignore";
+/// A longer Dockerfile is refused by the parser too.
+const LONGEST: u64 = 16 << 20;
+
+/// Unpacks a context, plain or compressed, and reads its Dockerfile. A body that is no archive is taken for a
+/// Dockerfile without a context.
+pub(crate) fn receive(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
+    let path = directory.join("context");
+    std::fs::create_dir_all(&path).map_err(file("create", &path))?;
+    let root = File::open(&path).map_err(file("open", &path))?;
+    durable::crash_point("builds.context.directory-made");
+    let (_, plain) = blobs::decompress(BufReader::with_capacity(256 << 10, source)).map_err(wrong)?;
+    let mut plain = plain;
+    let mut start = Vec::new();
+    (&mut plain).take(512).read_to_end(&mut start).map_err(wrong)?;
+    let is_archive = start.get(257..262) == Some(b"ustar") || is_end(&start);
+    let plain = BufReader::with_capacity(256 << 10, Cursor::new(start).chain(plain));
+    if is_archive {
+        let options = UnpackOptions {
+            devices: Devices::Refuse,
+            ..UnpackOptions::default()
+        };
+        archive::unpack(plain, root.as_fd(), options)
+            .map_err(|error| BuildError::Context(error.to_string()))?;
+    } else {
+        let mut text = Vec::new();
+        plain.take(LONGEST).read_to_end(&mut text).map_err(wrong)?;
+        let file_path = path.join(DEFAULT_NAME);
+        std::fs::write(&file_path, text).map_err(file("write", &file_path))?;
+    }
+    durable::crash_point("builds.context.received");
+    read(copy::root(root.into()), name)
+}
+
+fn wrong(error: std::io::Error) -> BuildError {
+    BuildError::Context(error.to_string())
+}
+
+/// An archive without members is zeroes.
+fn is_end(start: &[u8]) -> bool {
+    !start.is_empty() && start.iter().take(512).all(|byte| *byte == 0)
+}
+
+fn read(root: Arc<Root>, name: &str) -> Result<Context, BuildError> {
+    let written = if name.is_empty() { DEFAULT_NAME } else { name };
+    if clean(written).starts_with("..") {
+        return Err(BuildError::DockerfileOutside(written.to_owned()));
+    }
+    let mut path = clean(&format!("/{written}"));
+    if name.is_empty() && root.stat(&path).is_err() && root.stat("/dockerfile").is_ok() {
+        path = "/dockerfile".to_owned();
+    }
+    let bytes = root
+        .read(&path, LONGEST)
+        .map_err(|_| BuildError::NoDockerfile(written.to_owned()))?;
+    let dockerfile = String::from_utf8(bytes).map_err(|_| {
+        BuildError::Dockerfile(dockerfile::Located {
+            error: dockerfile::SyntaxError::NotText,
+            span: dockerfile::Span { first: 1, last: 1 },
+            word: None,
+        })
+    })?;
+    let ignore = match root.read(&format!("/{IGNORE}"), LONGEST) {
+        Err(_) => None,
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Some(Ignore::parse(&text).map_err(|error| BuildError::Context(format!("{IGNORE}: {error}")))?)
+        }
+    };
+    if let Some(ignore) = &ignore {
+        // They are sent for the builder; a COPY must not see what the rules leave out.
+        for name in [IGNORE, path.trim_start_matches('/')] {
+            if ignore.ignores(name) {
+                remove(&root, name);
+            }
+        }
+    }
+    Ok(Context {
+        root,
+        dockerfile,
+        ignore,
+    })
+}
+
+fn remove(root: &Root, name: &str) {
+    let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
+    if let Ok(parent) = root.open(&format!("/{parent}"), OFlags::PATH | OFlags::DIRECTORY) {
+        // Not there is as good.
+        let _ = rustix::fs::unlinkat(&parent, last, rustix::fs::AtFlags::empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = archive::Writer::new(Vec::new());
+        for (name, text) in files {
+            writer
+                .append_bytes(&archive::Entry::file(*name, 0o644, 0), text.as_bytes())
+                .unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_dockerfile_that_is_ignored_is_read_but_not_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = tar(&[
+            ("Dockerfile", "FROM a"),
+            (".dockerignore", "*file\n.docker*"),
+            ("x", ""),
+        ]);
+        let context = receive(body.as_slice(), folder.path(), "").unwrap();
+        assert_eq!(context.dockerfile, "FROM a");
+        assert_eq!(context.root.names("/").unwrap(), ["x"]);
+    }
+
+    #[test]
+    fn a_text_is_a_dockerfile_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = receive("FROM scratch\n".as_bytes(), folder.path(), "").unwrap();
+        assert_eq!(context.dockerfile, "FROM scratch\n");
+        let folder = tempfile::tempdir().unwrap();
+        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
+        assert_eq!(error.to_string(), "Cannot locate specified Dockerfile: a/B");
+        let folder = tempfile::tempdir().unwrap();
+        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
+        assert!(matches!(error, BuildError::DockerfileOutside(_)));
+    }
+
+    #[test]
+    fn hostile_archives_stay_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = tar(&[("../../evil", "x"), ("Dockerfile", "FROM a")]);
+        // Either is right: refused, or unpacked inside.
+        let _ = receive(body.as_slice(), &folder.path().join("a/b"), "");
+        assert!(!folder.path().join("evil").exists() && !folder.path().join("a/evil").exists());
+    }
+}

@@ -1,0 +1,144 @@
+//! COPY and ADD: from sources to the archive of a layer. All blocking; every path is opened inside its root.
+
+mod destination;
+mod identity;
+mod mode;
+mod sources;
+mod tree;
+mod unpack;
+mod write;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use dockerfile::heredoc::Heredoc;
+use sha2::{Digest as _, Sha256};
+
+use crate::BuildError;
+
+pub(crate) use destination::resolve;
+pub(crate) use identity::Owner;
+pub(crate) use sources::Source;
+pub(crate) use tree::Root;
+pub(crate) use write::{clamp, make_directory};
+
+/// A COPY or ADD with everything that it needs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) name: &'static str,
+    /// Where the sources are.
+    pub(crate) from: Arc<Root>,
+    /// The image before the step; nothing for `scratch`.
+    pub(crate) into: Option<Arc<Root>>,
+    pub(crate) sources: Vec<String>,
+    pub(crate) heredocs: Vec<(Heredoc, String)>,
+    pub(crate) destination: String,
+    pub(crate) workdir: String,
+    pub(crate) chown: Option<String>,
+    pub(crate) chmod: Option<String>,
+    pub(crate) parents: bool,
+    pub(crate) exclude: Vec<String>,
+    /// Archives among the sources are unpacked.
+    pub(crate) unpack: bool,
+    /// Owners are kept: the sources are of a stage or image.
+    pub(crate) keep_owner: bool,
+    /// No time is later.
+    pub(crate) epoch: Option<i64>,
+}
+
+/// A [`Job`] whose sources are found and hashed.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    job: Job,
+    sources: Vec<Source>,
+    owner: Option<Owner>,
+    mode: Option<mode::Mode>,
+    /// `file:…`, `dir:…`, `multi:…`: what the cache knows the content by.
+    pub(crate) hash: String,
+}
+
+impl Job {
+    pub(crate) fn failed(&self, problem: impl Into<String>) -> BuildError {
+        BuildError::Copy {
+            name: self.name,
+            problem: problem.into(),
+        }
+    }
+
+    /// Finds and hashes the sources.
+    pub(crate) fn prepare(self) -> Result<Ready, BuildError> {
+        let sources = sources::find(&self)?;
+        if sources.len() + self.heredocs.len() > 1 && !self.destination.ends_with('/') {
+            return Err(BuildError::Instruction(format!(
+                "When using {} with more than one source file, the destination must be a directory and end with a /",
+                self.name
+            )));
+        }
+        let owner = match &self.chown {
+            None => None,
+            Some(text) => {
+                let root = self.into.as_deref();
+                Some(identity::parse(text, root).map_err(|problem| self.failed(problem))?)
+            }
+        };
+        let mode = match &self.chmod {
+            None => None,
+            Some(text) => Some(mode::Mode::parse(text).map_err(|problem| self.failed(problem))?),
+        };
+        let hash = self.hash(&sources)?;
+        Ok(Ready {
+            job: self,
+            sources,
+            owner,
+            mode,
+            hash,
+        })
+    }
+
+    fn hash(&self, sources: &[Source]) -> Result<String, BuildError> {
+        let mut parts = Vec::new();
+        for source in sources {
+            let digest = tree::hash(&self.from, source).map_err(|problem| self.failed(problem))?;
+            let kind = if source.is_directory { "dir" } else { "file" };
+            parts.push((kind, digest));
+        }
+        for (document, text) in &self.heredocs {
+            let mut hasher = Sha256::new();
+            hasher.update(document.name.as_bytes());
+            hasher.update([0]);
+            hasher.update(text.as_bytes());
+            parts.push(("file", hex(&hasher.finalize())));
+        }
+        Ok(match parts.as_slice() {
+            [(kind, digest)] => format!("{kind}:{digest}"),
+            parts => {
+                let mut hasher = Sha256::new();
+                for (kind, digest) in parts {
+                    hasher.update(format!("{kind}:{digest},"));
+                }
+                format!("multi:{}", hex(&hasher.finalize()))
+            }
+        })
+    }
+}
+
+/// Digits of a digest.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Opens the root of a tree.
+pub(crate) fn root(fd: OwnedFd) -> Arc<Root> {
+    Arc::new(Root::new(fd))
+}
+
+/// A destination as the history shows it: absolute, with the slash that it ends with.
+pub(crate) fn shown(workdir: &str, destination: &str) -> String {
+    let path = dockerfile::ignore::clean(&destination::absolute(workdir, destination));
+    let slash =
+        (destination.ends_with('/') || destination == "." || destination.ends_with("/.")) && path != "/";
+    if slash { format!("{path}/") } else { path }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! One running build: what its stages share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use containers::{Containers, RemoveRequest};
+use images::{Hold, Image, Images, Use};
+use oci::digest::Digest;
+use tokio::sync::{OnceCell, RwLock};
+use tokio::task::JoinSet;
+
+use crate::copy::{self, Root};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::stage::{self, Built};
+use crate::{BuildError, BuildRequest};
+
+/// One running build.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) images: Arc<Images>,
+    pub(crate) containers: Arc<Containers>,
+    pub(crate) request: BuildRequest,
+    pub(crate) plan: Plan,
+    pub(crate) progress: Progress,
+    /// The files that the client sent.
+    pub(crate) context: Arc<Root>,
+    /// The build's own directory, swept with it.
+    pub(crate) directory: PathBuf,
+    /// Its id; the names of its containers begin with it.
+    pub(crate) id: String,
+    pub(crate) epoch: Option<i64>,
+    /// Images of `--cache-from` that are here.
+    pub(crate) cache_from: Vec<Image>,
+    /// Directories of `--mount=type=cache`.
+    pub(crate) caches: Arc<crate::step::Caches>,
+    stages: Vec<OnceCell<Arc<Built>>>,
+    /// Build arguments that somebody wanted.
+    consumed: Mutex<BTreeSet<String>>,
+    next: AtomicUsize,
+    failed: AtomicBool,
+    first: Mutex<Option<BuildError>>,
+    /// Held for reading while a container is made; true when no more may be.
+    closed: RwLock<bool>,
+    roots: Mutex<HashMap<Digest, Arc<Root>>>,
+}
+
+/// What a new engine is made of.
+pub(crate) struct Parts {
+    pub(crate) images: Arc<Images>,
+    pub(crate) containers: Arc<Containers>,
+    pub(crate) request: BuildRequest,
+    pub(crate) plan: Plan,
+    pub(crate) progress: Progress,
+    pub(crate) context: Arc<Root>,
+    pub(crate) directory: PathBuf,
+    pub(crate) id: String,
+    pub(crate) epoch: Option<i64>,
+    pub(crate) caches: Arc<crate::step::Caches>,
+}
+
+/// What the names of containers of builds begin with.
+pub(crate) fn container_prefix(id: &str) -> String {
+    format!("build_{id}_")
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            images,
+            containers,
+            request,
+            plan,
+            progress,
+            context,
+            directory,
+            id,
+            epoch,
+            caches,
+        } = parts;
+        let stages = plan.file.stages.iter().map(|_| OnceCell::new()).collect();
+        let cache_from = request
+            .cache_from
+            .iter()
+            .filter_map(|name| images.resolve(name).ok())
+            .collect();
+        Arc::new(Self {
+            consumed: Mutex::new(plan.used.clone()),
+            images,
+            containers,
+            request,
+            plan,
+            progress,
+            context,
+            directory,
+            id,
+            epoch,
+            cache_from,
+            caches,
+            stages,
+            next: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            first: Mutex::default(),
+            closed: RwLock::new(false),
+            roots: Mutex::default(),
+        })
+    }
+
+    /// Builds the target and all that it needs, as much of it at once as can be.
+    pub(crate) async fn run(self: &Arc<Self>) -> Result<Arc<Built>, BuildError> {
+        let mut running = JoinSet::new();
+        for index in self.plan.needed.clone() {
+            let engine = Arc::clone(self);
+            running.spawn(async move { (index, engine.stage(index).await) });
+        }
+        let mut target = None;
+        while let Some(joined) = running.join_next().await {
+            match joined {
+                Ok((index, Ok(built))) if index == self.plan.target => target = Some(built),
+                Ok((_, Ok(_))) => {}
+                Ok((_, Err(error))) => return Err(self.take_first().unwrap_or(error)),
+                Err(error) => return Err(BuildError::task(&error)),
+            }
+        }
+        target.ok_or(BuildError::Cancelled)
+    }
+
+    /// A stage, built when it is first asked for. Stages only ask for earlier ones, so nobody waits in a circle.
+    pub(crate) async fn stage(self: &Arc<Self>, index: usize) -> Result<Arc<Built>, BuildError> {
+        let cell = self
+            .stages
+            .get(index)
+            .ok_or_else(|| BuildError::NoFrom(index.to_string()))?;
+        let build = || async {
+            if self.failed.load(Ordering::Acquire) {
+                return Err(BuildError::Cancelled);
+            }
+            let built: Result<Built, BuildError> = Box::pin(stage::build(self, index)).await;
+            self.progress.done(self.part(index)).await;
+            built.map(Arc::new).map_err(|error| self.fail(error))
+        };
+        cell.get_or_try_init(build).await.cloned()
+    }
+
+    /// The place of a stage in the stream; a stage that only a trigger asked for is told with the target.
+    pub(crate) fn part(&self, index: usize) -> usize {
+        let position = self.plan.needed.iter().position(|needed| *needed == index);
+        position.unwrap_or(self.plan.needed.len().saturating_sub(1))
+    }
+
+    /// Keeps the first error; those that follow from it are not told.
+    fn fail(&self, error: BuildError) -> BuildError {
+        self.failed.store(true, Ordering::Release);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+        BuildError::Cancelled
+    }
+
+    fn take_first(&self) -> Option<BuildError> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// An image's hold for the time of the build.
+    pub(crate) fn hold(&self, image: &Image) -> Result<Hold, BuildError> {
+        let label = format!("build {}", self.id);
+        self.images
+            .hold(&image.id, &label, Use::Running)
+            .map_err(BuildError::part)
+    }
+
+    /// The files of an image, read-only and mounted nowhere; nothing for an image without layers.
+    pub(crate) async fn root(&self, image: Option<&Image>) -> Result<Option<Arc<Root>>, BuildError> {
+        let Some(image) = image.filter(|image| !image.chain_ids.is_empty()) else {
+            return Ok(None);
+        };
+        let top = image.chain_ids[image.chain_ids.len() - 1].clone();
+        let roots = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(root) = roots().get(&top) {
+            return Ok(Some(Arc::clone(root)));
+        }
+        let recipe = self.images.image_recipe(&image.id).map_err(BuildError::part)?;
+        let mounted = tokio::task::spawn_blocking(move || recipe.mount_detached()).await;
+        let mounted = mounted.map_err(|error| BuildError::task(&error))?;
+        let fd = mounted.map_err(|error| BuildError::Part {
+            message: format!("mount the image before the step: {error}"),
+            kind: fault::Kind::System,
+        })?;
+        let root = copy::root(fd);
+        let mut roots = roots();
+        if roots.len() >= MAX_ROOTS {
+            roots.clear();
+        }
+        roots.insert(top, Arc::clone(&root));
+        Ok(Some(root))
+    }
+
+    /// Notes that a build argument was of use.
+    pub(crate) fn consume(&self, name: &str) {
+        let mut consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        consumed.insert(name.to_owned());
+    }
+
+    /// Build arguments that nobody declared.
+    pub(crate) fn unconsumed(&self) -> Vec<String> {
+        let consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |name: &str| {
+            consumed.contains(name)
+                || dockerfile::args::PREDEFINED.contains(&name)
+                || dockerfile::args::PLATFORM.contains(&name)
+                || name == "SOURCE_DATE_EPOCH"
+        };
+        self.request
+            .build_args
+            .keys()
+            .filter(|name| !known(name))
+            .cloned()
+            .collect()
+    }
+
+    /// A number that this build has not given yet.
+    pub(crate) fn number(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes a container. It is made to its end even if the build is cancelled meanwhile, so that it is known and removed.
+    pub(crate) async fn create_container(
+        self: &Arc<Self>,
+        image: Image,
+        request: api_types::container::CreateRequest,
+    ) -> Result<String, BuildError> {
+        let name = format!("{}{}", container_prefix(&self.id), self.number());
+        let engine = Arc::clone(self);
+        let making = tokio::spawn(async move {
+            let closed = engine.closed.read().await;
+            if *closed {
+                return Err(BuildError::Cancelled);
+            }
+            engine
+                .containers
+                .create_from(&name, &image, request)
+                .await
+                .map_err(BuildError::part)
+        });
+        making.await.map_err(|error| BuildError::task(&error))?
+    }
+
+    /// Ends the build: no more containers are made, and those that there are go.
+    pub(crate) async fn close(&self) {
+        *self.closed.write().await = true;
+        if let Ok(mut roots) = self.roots.lock() {
+            roots.clear();
+        }
+        remove_containers(&self.containers, &self.id, self.request.keep_failed).await;
+    }
+}
+
+/// Images of one build that are mounted at the same time.
+const MAX_ROOTS: usize = 16;
+
+/// Removes the containers of a build; with `keep_stopped` only those that run.
+pub(crate) async fn remove_containers(containers: &Containers, id: &str, keep_stopped: bool) {
+    let prefix = container_prefix(id);
+    for name in containers
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with(&prefix))
+    {
+        let running = containers
+            .inspect(&name, false)
+            .await
+            .is_ok_and(|shown| shown.state.running);
+        if keep_stopped && !running {
+            continue;
+        }
+        let request = RemoveRequest {
+            force: true,
+            volumes: true,
+        };
+        if let Err(error) = containers.remove(&name, request).await {
+            tracing::warn!(%error, container = name, "a container of a build is not removed");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What is asked of a build.
+
+use std::collections::BTreeMap;
+
+use api_types::container::HostConfig;
+use oci::reference::Reference;
+
+use crate::BuildError;
+
+/// A secret that RUN may mount.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name.
+    pub id: String,
+    /// Its content.
+    pub value: Vec<u8>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its content belongs in no log.
+        f.debug_struct("Secret")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /build`.
+#[derive(Clone, Debug, Default)]
+pub struct BuildRequest {
+    /// The Dockerfile's path in the context; empty for `Dockerfile`.
+    pub dockerfile: String,
+    /// Names for the image.
+    pub tags: Vec<String>,
+    /// Values for ARG; `None` leaves the default.
+    pub build_args: BTreeMap<String, Option<String>>,
+    /// Labels for the image.
+    pub labels: BTreeMap<String, String>,
+    /// The stage to build; empty for the last one.
+    pub target: String,
+    /// The platform of FROM.
+    pub platform: String,
+    /// Find no step in the cache.
+    pub no_cache: bool,
+    /// Images whose steps count as cached.
+    pub cache_from: Vec<String>,
+    /// Tell nothing but the id.
+    pub quiet: bool,
+    /// Tell why a step was or was not in the cache.
+    pub explain: bool,
+    /// Check the Dockerfile only.
+    pub check: bool,
+    /// Put all new layers into one.
+    pub squash: bool,
+    /// Keep the container of a failed step (`rm=0`, without `forcerm`).
+    pub keep_failed: bool,
+    /// The network of RUN; empty for the default.
+    pub network: String,
+    /// Limits, hosts and security options of RUN.
+    pub host_config: HostConfig,
+    /// Secrets for RUN.
+    pub secrets: Vec<Secret>,
+    /// A name to cancel the build by.
+    pub build_id: String,
+    /// `SOURCE_DATE_EPOCH`: seconds since 1970 for all times of the image.
+    pub epoch: Option<i64>,
+}
+
+impl BuildRequest {
+    /// Refuses at once what can never be built.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn check(&self) -> Result<(), BuildError> {
+        self.tags.iter().try_for_each(|text| tag(text).map(|_| ()))?;
+        if self.squash {
+            return Err(BuildError::Parameter(
+                "squash is only supported with experimental mode, which this daemon does not have".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A name for the image.
+pub(crate) fn tag(text: &str) -> Result<Reference, BuildError> {
+    let wrong = || {
+        BuildError::Parameter(format!(
+            "invalid argument {text:?} for \"-t, --tag\" flag: invalid reference format"
+        ))
+    };
+    let name = Reference::parse_normalized(text).map_err(|_| wrong())?;
+    if name.digest().is_some() {
+        return Err(BuildError::Parameter(
+            "build tag cannot contain a digest".to_owned(),
+        ));
+    }
+    Ok(name.tag_or_latest())
+}

@@ -1,0 +1,382 @@
+//! The service: starting, cancelling and sweeping builds.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api_types::progress::Message;
+use containers::Containers;
+use dockerfile::{Dockerfile, lint};
+use events::{Events, Kind};
+use images::Images;
+use tokio::sync::Notify;
+
+use crate::context::{self, Context};
+use crate::engine::{Engine, Parts, remove_containers};
+use crate::plan::Plan;
+use crate::progress::{Progress, ProgressSender, line};
+use crate::stage::{Built, short};
+use crate::step::Caches;
+use crate::{BuildError, BuildRequest};
+
+/// What the service needs to open.
+#[derive(Debug)]
+pub struct OpenOptions {
+    /// The data root; builds and their caches are kept in `builds` below it.
+    pub data_root: PathBuf,
+    /// Where it tells what happens.
+    pub events: Arc<Events>,
+    /// Where images come from and go to.
+    pub images: Arc<Images>,
+    /// Where RUN runs.
+    pub containers: Arc<Containers>,
+}
+
+/// What [`Builds::prune`] took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildPrune {
+    /// What was deleted.
+    pub deleted: Vec<String>,
+    /// Bytes.
+    pub reclaimed: u64,
+}
+
+/// All builds of one daemon.
+#[derive(Debug)]
+pub struct Builds {
+    root: PathBuf,
+    events: Arc<Events>,
+    images: Arc<Images>,
+    containers: Arc<Containers>,
+    caches: Arc<Caches>,
+    /// Those that run, by the name that the client gave.
+    running: Mutex<HashMap<String, Arc<Notify>>>,
+}
+
+impl Builds {
+    /// Opens the service and removes what builds of a daemon that was killed have left.
+    ///
+    /// # Errors
+    /// Its directory cannot be made.
+    pub async fn open(options: OpenOptions) -> Result<Arc<Self>, BuildError> {
+        let root = options.data_root.join("builds");
+        let caches = root.join("cache");
+        for path in [root.join("running"), caches.clone()] {
+            std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
+        }
+        let builds = Arc::new(Self {
+            root,
+            events: options.events,
+            images: options.images,
+            containers: options.containers,
+            caches: Arc::new(Caches::new(caches)),
+            running: Mutex::default(),
+        });
+        builds.sweep().await;
+        Ok(builds)
+    }
+
+    /// Every running build has a directory, named by the id that its containers are named by too.
+    async fn sweep(&self) {
+        let path = self.root.join("running");
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            let Ok(id) = entry.file_name().into_string() else {
+                continue;
+            };
+            remove_containers(&self.containers, &id, false).await;
+            self.remove_directory(&id).await;
+        }
+    }
+
+    async fn remove_directory(&self, id: &str) {
+        let running = self.root.join("running");
+        let name = id.to_owned();
+        let removing = tokio::task::spawn_blocking(move || {
+            let parent = std::fs::File::open(running)?;
+            archive::remove_tree(std::os::fd::AsFd::as_fd(&parent), name.as_bytes())
+                .map_err(std::io::Error::from)
+        });
+        if let Ok(Err(error)) = removing.await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, build = id, "the directory of a build is not removed; the next start will try again");
+        }
+    }
+
+    /// Builds an image and tells of it, until it is done or nobody listens any more. Nothing is left behind but the
+    /// images of its steps.
+    ///
+    /// # Errors
+    /// [`BuildError`]; the caller tells it.
+    pub async fn build(
+        self: &Arc<Self>,
+        request: BuildRequest,
+        body: impl Read + Send + 'static,
+        progress: ProgressSender,
+    ) -> Result<(), BuildError> {
+        let id: String = rand::random::<[u8; 8]>()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let cancel = Arc::new(Notify::new());
+        let name = if request.build_id.is_empty() {
+            id.clone()
+        } else {
+            request.build_id.clone()
+        };
+        self.lock().insert(name.clone(), Arc::clone(&cancel));
+        let listener = progress.clone();
+        let outcome = self.build_in_directory(&id, request, body, &progress, async move {
+            tokio::select! {
+                () = listener.closed() => {}
+                () = cancel.notified() => {}
+            }
+        });
+        let outcome = outcome.await;
+        self.lock().remove(&name);
+        self.remove_directory(&id).await;
+        outcome
+    }
+
+    async fn build_in_directory(
+        self: &Arc<Self>,
+        id: &str,
+        request: BuildRequest,
+        body: impl Read + Send + 'static,
+        progress: &ProgressSender,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<(), BuildError> {
+        tokio::pin!(cancelled);
+        let directory = self.root.join("running").join(id);
+        let (path, name) = (directory.clone(), request.dockerfile.clone());
+        let receiving = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
+            context::receive(body, &path, &name)
+        });
+        let context = receiving.await.map_err(|error| BuildError::task(&error))??;
+        let file = Dockerfile::parse(&context.dockerfile)?;
+        let warnings = check(&file, &request, &context)?;
+        if request.check {
+            return tell_check(&context, &request, &warnings, progress).await;
+        }
+        let epoch = epoch(&request)?;
+        let plan = Plan::new(file, &request, epoch)?;
+        let parts = plan.needed.len();
+        let engine = Engine::new(Parts {
+            images: Arc::clone(&self.images),
+            containers: Arc::clone(&self.containers),
+            progress: Progress::new(progress.clone(), parts, request.quiet),
+            context: context.root,
+            directory,
+            id: id.to_owned(),
+            epoch,
+            caches: Arc::clone(&self.caches),
+            plan,
+            request,
+        });
+        let built = tokio::select! {
+            built = self.finish(&engine, progress) => built,
+            () = &mut cancelled => Err(BuildError::Cancelled),
+        };
+        engine.progress.finish().await;
+        engine.close().await;
+        built
+    }
+
+    /// Builds, names the image and says so.
+    async fn finish(&self, engine: &Arc<Engine>, progress: &ProgressSender) -> Result<(), BuildError> {
+        global_steps(engine).await;
+        let built = engine.run().await?;
+        engine.progress.finish().await;
+        let unused = engine.unconsumed();
+        if !unused.is_empty() {
+            let text = format!(
+                "[Warning] One or more build-args [{}] were not consumed\n",
+                unused.join(" ")
+            );
+            engine.progress.text(0, text).await;
+        }
+        let Built {
+            image: Some(image), ..
+        } = &*built
+        else {
+            return Err(BuildError::Instruction(
+                "No image was generated. Is your Dockerfile empty?".to_owned(),
+            ));
+        };
+        progress
+            .send(Message {
+                aux: Some(serde_json::json!({ "ID": image.id.to_string() })),
+                ..Message::default()
+            })
+            .await;
+        engine
+            .progress
+            .text(0, format!("Successfully built {}\n", short(image)))
+            .await;
+        let mut seen = Vec::new();
+        for tag in &engine.request.tags {
+            let named = crate::request::tag(tag)?.familiar();
+            if !seen.contains(&named) {
+                self.images
+                    .tag(&image.id.to_string(), tag, "")
+                    .await
+                    .map_err(BuildError::part)?;
+                engine
+                    .progress
+                    .text(0, format!("Successfully tagged {named}\n"))
+                    .await;
+                seen.push(named);
+            }
+        }
+        if engine.request.quiet {
+            progress.send(line(format!("{}\n", image.id))).await;
+        }
+        Ok(())
+    }
+
+    /// Ends a build by the name that its client gave; one that is not running is fine.
+    pub fn cancel(&self, name: &str) {
+        if let Some(cancel) = self.lock().get(name) {
+            cancel.notify_one();
+        }
+    }
+
+    /// Takes away the cache mounts that no step uses now. The images of steps go with `docker image prune`.
+    pub async fn prune(&self) -> BuildPrune {
+        let caches = Arc::clone(&self.caches);
+        let pruning = tokio::task::spawn_blocking(move || {
+            let mut pruned = BuildPrune::default();
+            for (path, _lock) in caches.idle() {
+                let size = size_of(&path);
+                if std::fs::remove_dir_all(&path).is_ok() {
+                    pruned.reclaimed += size;
+                    pruned
+                        .deleted
+                        .extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+                }
+            }
+            pruned
+        });
+        let pruned = pruning.await.unwrap_or_default();
+        let attributes = [("reclaimed".to_owned(), pruned.reclaimed.to_string())];
+        self.events.publish(Kind::Builder, "prune", "", attributes.into());
+        pruned
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Notify>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of the files below a path; links are not followed.
+fn size_of(path: &std::path::Path) -> u64 {
+    let mut open = vec![path.to_owned()];
+    let mut size = 0;
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => open.push(entry.path()),
+                Ok(about) => size += about.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    size
+}
+
+/// ARGs in front of the first FROM are steps too.
+async fn global_steps(engine: &Arc<Engine>) {
+    let steps = engine.plan.steps();
+    let nodes = engine.plan.file.tree.nodes.iter();
+    let args = nodes.take_while(|node| node.keyword.eq_ignore_ascii_case("ARG"));
+    let mut step = 0;
+    for node in args {
+        step += 1;
+        engine
+            .progress
+            .text(0, format!("Step {step}/{steps} : {}", node.text))
+            .await;
+        engine.progress.text(0, "\n").await;
+    }
+}
+
+fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
+    let given = request.build_args.get("SOURCE_DATE_EPOCH").cloned().flatten();
+    match given.filter(|text| !text.is_empty()) {
+        None => Ok(request.epoch),
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if jiff::Timestamp::from_second(seconds).is_ok() => Ok(Some(seconds)),
+            _ => Err(BuildError::Parameter(format!(
+                "invalid SOURCE_DATE_EPOCH: {text}"
+            ))),
+        },
+    }
+}
+
+fn check(
+    file: &Dockerfile,
+    request: &BuildRequest,
+    context: &Context,
+) -> Result<Vec<lint::Warning>, BuildError> {
+    let config = lint::Config::parse(file.directives.check.as_deref().unwrap_or_default());
+    if !request.check && !config.error {
+        return Ok(Vec::new());
+    }
+    let build_args = request.build_args.iter();
+    let options = lint::Options {
+        build_args: build_args
+            .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
+            .collect(),
+        ignore: context.ignore.as_ref(),
+        advice: request.check,
+    };
+    let warnings = lint::lint(file, &options);
+    if config.error && !request.check && !warnings.is_empty() {
+        let mut rules: Vec<&str> = warnings.iter().map(|warning| warning.rule).collect();
+        rules.dedup();
+        return Err(BuildError::Lint(rules.join(", ")));
+    }
+    Ok(warnings)
+}
+
+/// `--check`: the warnings with their lines; an error when there are any.
+async fn tell_check(
+    context: &Context,
+    request: &BuildRequest,
+    warnings: &[lint::Warning],
+    progress: &ProgressSender,
+) -> Result<(), BuildError> {
+    let name = if request.dockerfile.is_empty() {
+        "Dockerfile"
+    } else {
+        &request.dockerfile
+    };
+    let lines: Vec<&str> = context.dockerfile.lines().collect();
+    for warning in warnings {
+        let text = format!(
+            "WARNING: {} - {}\n{}\n{name}:{}\n",
+            warning.rule,
+            warning.description(),
+            warning.message,
+            warning.span.first
+        );
+        progress.send(line(text)).await;
+        for number in warning.span.first..=warning.span.last.min(warning.span.first + 7) {
+            let shown = lines.get(number - 1).copied().unwrap_or_default();
+            progress.send(line(format!("{number:>4} | {shown}\n"))).await;
+        }
+        progress.send(line("\n")).await;
+    }
+    match warnings.len() {
+        0 => {
+            progress.send(line("Check complete, no warnings found.\n")).await;
+            Ok(())
+        }
+        count => Err(BuildError::Lint(format!(
+            "check complete, {count} warning{} found",
+            if count == 1 { "" } else { "s" }
+        ))),
+    }
+}

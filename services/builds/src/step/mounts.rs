@@ -1,0 +1,332 @@
+//! `RUN --mount`: files of the context, of stages and images, caches, secrets and memory for one step.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api_types::container::{Mount as HostMount, TmpfsOptions};
+use dockerfile::instruction::{Run, Script};
+use dockerfile::mount::{Kind, Mount, Sharing};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::BuildError;
+use crate::copy::{self, Job, Root, resolve};
+use crate::error::file;
+use crate::stage::Stage;
+
+/// Where scripts in here-documents that begin with `#!` stand.
+pub(super) const SCRIPTS: &str = "/dev/pipes";
+
+/// The directories of `--mount=type=cache`, which outlive builds.
+#[derive(Debug)]
+pub(crate) struct Caches {
+    root: PathBuf,
+    locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Caches {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            locks: Mutex::default(),
+        }
+    }
+
+    fn lock(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(name.to_owned()).or_default())
+    }
+
+    /// The names of the caches that no step uses now.
+    pub(crate) fn idle(&self) -> Vec<(PathBuf, OwnedMutexGuard<()>)> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let locked =
+            names.filter_map(|name| Some((self.root.join(&name), self.lock(&name).try_lock_owned().ok()?)));
+        locked.collect()
+    }
+}
+
+/// The mounts of one step; what they need goes when it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Mounted {
+    mounts: Vec<HostMount>,
+    variables: Vec<String>,
+    keys: Vec<String>,
+    /// Paths that the engine has to make in the image, the highest first.
+    places: Vec<String>,
+    scratch: Vec<PathBuf>,
+    _locks: Vec<OwnedMutexGuard<()>>,
+}
+
+impl Mounted {
+    pub(super) fn mounts(&self) -> &[HostMount] {
+        &self.mounts
+    }
+
+    /// Variables that hold secrets.
+    pub(super) fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// What the cache has to know of the mounts.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    pub(super) fn places(&self) -> &[String] {
+        &self.places
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        for path in &self.scratch {
+            // What stays goes with the build's directory.
+            let _ = if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            };
+        }
+    }
+}
+
+/// Makes the mounts of a step ready.
+pub(super) async fn prepare(stage: &mut Stage, run: &Run) -> Result<Mounted, BuildError> {
+    let mut mounted = Mounted::default();
+    if let Some(Script::File { name, content }) = run.script() {
+        mounted.script(stage, &name, &content)?;
+    }
+    for (text, number) in run.mounts.iter().zip(1..) {
+        let mount = Mount::parse(text).map_err(|error| BuildError::Instruction(error.to_string()))?;
+        mounted.keys.push(format!("--mount={text}"));
+        match mount.kind {
+            Kind::Bind => mounted.bind(stage, &mount).await?,
+            Kind::Cache => mounted.cache(stage, &mount, number).await?,
+            Kind::Tmpfs => mounted.tmpfs(stage, &mount),
+            Kind::Secret => mounted.secret(stage, &mount)?,
+            Kind::Ssh if mount.required => {
+                return Err(BuildError::NotAvailable(
+                    "RUN --mount=type=ssh: forwarding an agent".to_owned(),
+                ));
+            }
+            Kind::Ssh => {}
+        }
+    }
+    let root = stage.engine.root(stage.image.as_ref()).await?;
+    mounted.find_places(root.as_deref())?;
+    Ok(mounted)
+}
+
+impl Mounted {
+    fn add(&mut self, source: &Path, target: String, read_only: bool) {
+        self.mounts.push(HostMount {
+            kind: "bind".to_owned(),
+            source: source.to_string_lossy().into_owned(),
+            target,
+            read_only,
+            ..HostMount::default()
+        });
+    }
+
+    fn scratch(&mut self, stage: &Stage, what: &str) -> PathBuf {
+        let path = stage
+            .engine
+            .directory
+            .join(format!("{what}-{}", stage.engine.number()));
+        self.scratch.push(path.clone());
+        path
+    }
+
+    fn script(&mut self, stage: &Stage, name: &str, content: &str) -> Result<(), BuildError> {
+        let path = self.scratch(stage, "script");
+        std::fs::write(&path, content).map_err(file("write", &path))?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(file("chmod", &path))?;
+        self.keys
+            .push(format!("--script={}", oci::digest::Digest::sha256(content)));
+        self.add(&path, format!("{SCRIPTS}/{name}"), true);
+        Ok(())
+    }
+
+    /// Files of the context, a stage or an image. They are copied, so that nothing of the host or of an image can be
+    /// reached or changed through them; only a read-only part of the context is lent as it is.
+    async fn bind(&mut self, stage: &mut Stage, mount: &Mount) -> Result<(), BuildError> {
+        let source = mount.source.clone().unwrap_or_else(|| "/".to_owned());
+        let read_only = mount.read_only.unwrap_or(true);
+        let target = absolute(stage, mount.target.as_deref().unwrap_or_default());
+        let root = match &mount.from {
+            Some(from) => stage.files_of(from).await?,
+            None => Arc::clone(&stage.engine.context),
+        };
+        let job = Job {
+            name: "RUN --mount",
+            from: Arc::clone(&root),
+            into: None,
+            sources: vec![source.clone()],
+            heredocs: Vec::new(),
+            destination: "/copy".to_owned(),
+            workdir: "/".to_owned(),
+            chown: None,
+            chmod: None,
+            parents: false,
+            exclude: Vec::new(),
+            unpack: false,
+            keep_owner: true,
+            epoch: None,
+        };
+        let ready = tokio::task::spawn_blocking(move || job.prepare());
+        let ready = ready.await.map_err(|error| BuildError::task(&error))??;
+        self.keys.push(ready.hash.clone());
+        if mount.from.is_none() && read_only {
+            // Without links in it the path leads nowhere else on the host either.
+            let place = resolve(Some(&root), &source).map_err(BuildError::Instruction)?;
+            self.add(
+                &stage.engine.directory.join("context").join(place.path),
+                target,
+                true,
+            );
+            return Ok(());
+        }
+        let path = self.scratch(stage, "mount");
+        let unpacked = path.clone();
+        let copying = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir(&unpacked)?;
+            let directory = std::fs::File::open(&unpacked)?;
+            let archive = unpacked.join("tar");
+            ready.write(&mut std::io::BufWriter::new(std::fs::File::create(&archive)?))?;
+            let source = std::io::BufReader::new(std::fs::File::open(&archive)?);
+            std::fs::remove_file(&archive)?;
+            archive::unpack(source, directory.as_fd(), archive::UnpackOptions::default())
+                .map_err(std::io::Error::other)
+        });
+        let copied = copying.await.map_err(|error| BuildError::task(&error))?;
+        copied.map_err(file("copy files to mount to", &path))?;
+        self.add(&path.join("copy"), target, read_only);
+        Ok(())
+    }
+
+    async fn cache(&mut self, stage: &Stage, mount: &Mount, number: usize) -> Result<(), BuildError> {
+        if mount.from.is_some() || mount.source.is_some() {
+            return Err(BuildError::NotAvailable(format!(
+                "RUN --mount number {number}: a cache that begins with files of another stage,"
+            )));
+        }
+        let target = absolute(stage, mount.target.as_deref().unwrap_or_default());
+        let id = mount.id.clone().unwrap_or_else(|| target.clone());
+        let base = oci::digest::Digest::sha256(&id).hex()[..32].to_owned();
+        let caches = &stage.engine.caches;
+        let (name, lock) = match mount.sharing {
+            Sharing::Shared => (base, None),
+            Sharing::Locked => {
+                let lock = caches.lock(&base).lock_owned().await;
+                (base, Some(lock))
+            }
+            Sharing::Private => {
+                let mut names = (0..).map(|number| format!("{base}-{number}"));
+                let free = names.find_map(|name| Some((caches.lock(&name).try_lock_owned().ok()?, name)));
+                let (lock, name) = free.ok_or(BuildError::Cancelled)?;
+                (name, Some(lock))
+            }
+        };
+        self._locks.extend(lock);
+        let path = caches.root.join(name);
+        if !path.exists() {
+            std::fs::create_dir_all(&path).map_err(file("create", &path))?;
+            let mode = mount.mode.unwrap_or(0o755);
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(file("chmod", &path))?;
+            chown(&path, Some(mount.uid.unwrap_or(0)), Some(mount.gid.unwrap_or(0)))
+                .map_err(file("chown", &path))?;
+        }
+        self.add(&path, target, mount.read_only.unwrap_or(false));
+        Ok(())
+    }
+
+    fn tmpfs(&mut self, stage: &Stage, mount: &Mount) {
+        let size = mount
+            .size
+            .and_then(|size| i64::try_from(size).ok())
+            .unwrap_or_default();
+        self.mounts.push(HostMount {
+            kind: "tmpfs".to_owned(),
+            target: absolute(stage, mount.target.as_deref().unwrap_or_default()),
+            tmpfs_options: (size > 0).then(|| TmpfsOptions {
+                size_bytes: size,
+                ..TmpfsOptions::default()
+            }),
+            ..HostMount::default()
+        });
+    }
+
+    /// A secret is in a file that only this step sees; it is in no layer, history or cache.
+    fn secret(&mut self, stage: &Stage, mount: &Mount) -> Result<(), BuildError> {
+        let from_target = mount
+            .target
+            .as_deref()
+            .and_then(|target| target.rsplit('/').next());
+        let id = mount.id.as_deref().or(from_target).unwrap_or_default().to_owned();
+        if id.is_empty() {
+            return Err(BuildError::Instruction(
+                "a secret needs an id or a target".to_owned(),
+            ));
+        }
+        let secrets = &stage.engine.request.secrets;
+        let Some(secret) = secrets.iter().find(|secret| secret.id == id) else {
+            return match mount.required {
+                true => Err(BuildError::Instruction(format!("secret {id}: not found"))),
+                false => Ok(()),
+            };
+        };
+        if let Some(name) = &mount.env {
+            let value = String::from_utf8(secret.value.clone()).map_err(|_| {
+                BuildError::Instruction(format!("secret {id}: not text, which a variable must be"))
+            })?;
+            self.variables.push(format!("{name}={value}"));
+            if mount.target.is_none() {
+                return Ok(());
+            }
+        }
+        let value = secret.value.clone();
+        let path = self.scratch(stage, "secret");
+        std::fs::write(&path, value).map_err(file("write", &path))?;
+        let mode = mount.mode.unwrap_or(0o400);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(file("chmod", &path))?;
+        chown(&path, Some(mount.uid.unwrap_or(0)), Some(mount.gid.unwrap_or(0)))
+            .map_err(file("chown", &path))?;
+        let target = match &mount.target {
+            Some(target) => absolute(stage, target),
+            None => format!("/run/secrets/{id}"),
+        };
+        self.add(&path, target, true);
+        Ok(())
+    }
+
+    /// The places of mounts that the image does not have: made for the step, and not part of its layer.
+    fn find_places(&mut self, root: Option<&Root>) -> Result<(), BuildError> {
+        let mut places = std::collections::BTreeSet::new();
+        for mount in &self.mounts {
+            let place = resolve(root, &mount.target).map_err(BuildError::Instruction)?;
+            let ends = place
+                .path
+                .match_indices('/')
+                .map(|(end, _)| end)
+                .chain([place.path.len()]);
+            for path in ends.map(|end| &place.path[..end]).filter(|path| !path.is_empty()) {
+                let known = resolve(root, &format!("/{path}")).map_err(BuildError::Instruction)?;
+                if known.is_directory.is_none() {
+                    places.insert(path.to_owned());
+                }
+            }
+        }
+        self.places = places.into_iter().collect();
+        Ok(())
+    }
+}
+
+fn absolute(stage: &Stage, path: &str) -> String {
+    copy::shown(&stage.config.config.working_dir, path)
+        .trim_end_matches('/')
+        .to_owned()
+}
