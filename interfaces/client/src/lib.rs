@@ -6,6 +6,7 @@
 //! connection of plain file descriptors. It knows HTTP and the API's paths; it prints nothing and decides nothing.
 //! Start at [`Client::new`] and [`call::Call`].
 
+mod builds;
 pub mod call;
 mod connection;
 mod containers;

@@ -1,5 +1,6 @@
 //! `dhow image`: one file per command.
 
+pub(crate) mod build;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod inspect;

@@ -7,6 +7,7 @@
 //! it is the only one that prints.
 
 mod app;
+mod builder;
 mod completion;
 mod console;
 mod container;

@@ -43,10 +43,13 @@ pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
         receiver,
         running: Some(running),
     };
-    reply::stream("application/json", unfold(state, |mut state| async move {
-        let message = state.next().await?;
-        Some((Ok(line(&message)), state))
-    }))
+    reply::stream(
+        "application/json",
+        unfold(state, |mut state| async move {
+            let message = state.next().await?;
+            Some((Ok(line(&message)), state))
+        }),
+    )
 }
 
 /// A stream that is being told.
@@ -94,15 +97,23 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
         ));
     }
     if !query.text("outputs").is_empty() && query.text("outputs") != "[]" && query.text("outputs") != "null" {
-        return Err(Failure::bad("the classic builder doesn't support additional outputs"));
+        return Err(Failure::bad(
+            "the classic builder doesn't support additional outputs",
+        ));
     }
     if !["", "default"].contains(&query.text("isolation")) {
-        return Err(Failure::bad("Unsupported isolation: only default is there on linux"));
+        return Err(Failure::bad(
+            "Unsupported isolation: only default is there on linux",
+        ));
     }
     let build_args: BTreeMap<String, Option<String>> = json(call, "buildargs")?;
     Ok(BuildRequest {
         dockerfile: query.text("dockerfile").to_owned(),
-        tags: query.all("t").filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
+        tags: query
+            .all("t")
+            .filter(|tag| !tag.is_empty())
+            .map(str::to_owned)
+            .collect(),
         build_args,
         labels: json(call, "labels")?,
         target: query.text("target").to_owned(),
@@ -128,8 +139,8 @@ fn json<T: DeserializeOwned + Default>(call: &Call, name: &str) -> Result<T, Fai
     if text.is_empty() {
         return Ok(T::default());
     }
-    let value: Option<T> = serde_json::from_str(text)
-        .map_err(|error| Failure::bad(format!("error reading {name}: {error}")))?;
+    let value: Option<T> =
+        serde_json::from_str(text).map_err(|error| Failure::bad(format!("error reading {name}: {error}")))?;
     Ok(value.unwrap_or_default())
 }
 
@@ -138,7 +149,10 @@ fn host_config(call: &Call) -> Result<HostConfig, Failure> {
     let number = |name: &str| query.number(name).map(Option::unwrap_or_default);
     let ulimits: Vec<Ulimit> = json(call, "ulimits")?;
     let list = |values: Vec<String>| (!values.is_empty()).then_some(values);
-    let hosts = query.all("extrahosts").flat_map(|text| text.split(',')).filter(|text| !text.is_empty());
+    let hosts = query
+        .all("extrahosts")
+        .flat_map(|text| text.split(','))
+        .filter(|text| !text.is_empty());
     Ok(HostConfig {
         memory: number("memory")?,
         memory_swap: number("memswap")?,
@@ -157,9 +171,18 @@ fn host_config(call: &Call) -> Result<HostConfig, Failure> {
 }
 
 fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
-    let Some(text) = call.header(SECRETS) else { return Ok(Vec::new()) };
-    let wrong = || Failure::bad(format!("{SECRETS}: must be base64 of a JSON object of base64 values"));
-    let object = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| wrong())?;
+    let Some(text) = call.header(SECRETS) else {
+        return Ok(Vec::new());
+    };
+    let wrong = || {
+        Failure::bad(format!(
+            "{SECRETS}: must be base64 of a JSON object of base64 values"
+        ))
+    };
+    let object = STANDARD
+        .decode(text)
+        .or_else(|_| URL_SAFE.decode(text))
+        .map_err(|_| wrong())?;
     let object: BTreeMap<String, String> = serde_json::from_slice(&object).map_err(|_| wrong())?;
     let secret = |(id, value): (String, String)| {
         let value = STANDARD.decode(value).map_err(|_| wrong())?;

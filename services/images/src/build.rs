@@ -109,6 +109,9 @@ impl Images {
         let Some(image) = image else { return Ok(None) };
         let state = self.read();
         let entry = state.images.get(image);
-        Ok(entry.ok_or_else(|| ImageError::NotFound(image.to_string()))?.pin.clone())
+        Ok(entry
+            .ok_or_else(|| ImageError::NotFound(image.to_string()))?
+            .pin
+            .clone())
     }
 }

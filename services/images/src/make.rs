@@ -48,7 +48,8 @@ pub struct CommitOptions {
 }
 
 /// The digest of an archive without entries: such a layer is left out.
-pub(crate) const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+pub(crate) const EMPTY_LAYER: &str =
+    "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 impl Images {
     /// Makes an image of one layer from an archive of a root file system (plain, gzip, zstd, xz or bzip2).

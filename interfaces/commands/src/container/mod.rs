@@ -11,7 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod ls;
-mod options;
+pub(crate) mod options;
 
 pub(crate) use options::{endpoint, map};
 pub(crate) mod pause;

@@ -414,7 +414,7 @@ fn rate(text: &str, bytes: bool) -> Result<ThrottleDevice, String> {
 }
 
 /// `name=soft[:hard]`.
-fn ulimit(text: &str) -> Result<Ulimit, String> {
+pub(crate) fn ulimit(text: &str) -> Result<Ulimit, String> {
     let bad = |what: String| format!("invalid argument {text:?} for \"--ulimit\" flag: {what}");
     let (name, value) = text
         .split_once('=')

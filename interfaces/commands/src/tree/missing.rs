@@ -3,9 +3,6 @@
 /// Names (several mean the same) and the line about each.
 pub(super) type Names = &'static [(&'static str, &'static str)];
 
-/// `dhow builder`.
-pub(super) const BUILDER: Names = &[("build", ""), ("prune", "")];
-
 /// `dhow checkpoint`.
 pub(super) const CHECKPOINT: Names = &[
     ("create", "Create a checkpoint from a running container"),

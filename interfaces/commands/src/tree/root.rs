@@ -2,7 +2,7 @@
 
 use super::missing;
 use super::{Command, Entry, Node};
-use crate::{completion, container, context, image, network, system, volume};
+use crate::{builder, completion, container, context, image, network, system, volume};
 
 const fn command(names: &'static [&'static str], command: &'static Command) -> Entry {
     Entry {
@@ -60,8 +60,13 @@ static CONTAINER: &[Entry] = &[
     command(&["wait"], &container::wait::COMMAND),
 ];
 
+static BUILDER: &[Entry] = &[
+    command(&["build"], &image::build::COMMAND),
+    command(&["prune"], &builder::prune::COMMAND),
+];
+
 static IMAGE: &[Entry] = &[
-    absent(&["build"], ""),
+    command(&["build"], &image::build::COMMAND),
     command(&["history"], &image::history::COMMAND),
     command(&["import"], &image::import::COMMAND),
     command(&["inspect"], &image::inspect::COMMAND),
@@ -151,7 +156,7 @@ pub(crate) static ROOT: &[Entry] = &[
     command(&["inspect"], &system::inspect::COMMAND),
     command(&["version"], &system::version::COMMAND),
     command(&["completion"], &completion::COMMAND),
-    absent(&["build"], ""),
+    command(&["build"], &image::build::COMMAND),
     absent(&["pull"], "Download an image from a registry"),
     absent(&["push"], "Upload an image to a registry"),
     absent(&["login"], "Authenticate to a registry."),
@@ -163,7 +168,7 @@ pub(crate) static ROOT: &[Entry] = &[
     group(&["network"], "Manage networks", NETWORK),
     group(&["system"], "Manage dhow", SYSTEM),
     group(&["volume"], "Manage volumes", VOLUME),
-    absent_group(&["builder"], "", missing::BUILDER),
+    group(&["builder"], "Manage builds", BUILDER),
     absent_group(&["checkpoint"], "Manage checkpoints", missing::CHECKPOINT),
     absent_group(
         &["manifest"],

@@ -1,0 +1,3 @@
+//! `dhow builder`: one file per command.
+
+pub(crate) mod prune;
