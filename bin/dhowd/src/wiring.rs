@@ -54,6 +54,7 @@ impl Services {
         )
         .await
         .context("open the networks")?;
+        let exec_root = settings.exec_root.clone();
         let settings = translate::containers(settings, &tag, &runtime.path)?;
         let parts = Parts {
             events: Arc::clone(&events),
@@ -67,6 +68,7 @@ impl Services {
             .context("open the containers")?;
         let builds = Builds::open(builds::OpenOptions {
             data_root: root.clone(),
+            exec_root,
             events: Arc::clone(&events),
             images: Arc::clone(&images),
             containers: Arc::clone(&containers),

@@ -24,6 +24,11 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn build_prune(&self, query: Query) -> Result<Vec<u8>, ClientError> {
-        self.post("/build/prune").query(query).send().await?.bytes(self).await
+        self.post("/build/prune")
+            .query(query)
+            .send()
+            .await?
+            .bytes(self)
+            .await
     }
 }

@@ -90,6 +90,12 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
             "a build with BuildKit's protocol is not available in this version of dhow: use DOCKER_BUILDKIT=0",
         ));
     }
+    if query.flag("pull") {
+        return Err(Failure::new(
+            fault::Kind::NotImplemented,
+            "pulling base images for a build is not available in this version of dhow: pull them before",
+        ));
+    }
     if !query.text("remote").is_empty() {
         return Err(Failure::new(
             fault::Kind::NotImplemented,
@@ -124,7 +130,8 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
         explain: query.flag("explain"),
         check: query.flag("check"),
         squash: query.flag("squash"),
-        keep_failed: !query.flag_or("rm", true) && !query.flag("forcerm"),
+        keep_containers: !query.flag_or("rm", true) && !query.flag("forcerm"),
+        force_remove: query.flag("forcerm"),
         network: query.text("networkmode").to_owned(),
         host_config: host_config(call)?,
         secrets: secrets(call)?,

@@ -29,6 +29,8 @@ pub(crate) struct Engine {
     pub(crate) context: Arc<Root>,
     /// The build's own directory, swept with it.
     pub(crate) directory: PathBuf,
+    /// The same for what must not reach the disk.
+    pub(crate) volatile: PathBuf,
     /// Its id; the names of its containers begin with it.
     pub(crate) id: String,
     pub(crate) epoch: Option<i64>,
@@ -44,6 +46,8 @@ pub(crate) struct Engine {
     first: Mutex<Option<BuildError>>,
     /// Held for reading while a container is made; true when no more may be.
     closed: RwLock<bool>,
+    /// Containers that stay when the build is over.
+    kept: Mutex<BTreeSet<String>>,
     roots: Mutex<HashMap<Digest, Arc<Root>>>,
 }
 
@@ -56,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) progress: Progress,
     pub(crate) context: Arc<Root>,
     pub(crate) directory: PathBuf,
+    /// The same for what must not reach the disk.
+    pub(crate) volatile: PathBuf,
     pub(crate) id: String,
     pub(crate) epoch: Option<i64>,
     pub(crate) caches: Arc<crate::step::Caches>,
@@ -76,6 +82,7 @@ impl Engine {
             progress,
             context,
             directory,
+            volatile,
             id,
             epoch,
             caches,
@@ -95,6 +102,7 @@ impl Engine {
             progress,
             context,
             directory,
+            volatile,
             id,
             epoch,
             cache_from,
@@ -104,6 +112,7 @@ impl Engine {
             failed: AtomicBool::new(false),
             first: Mutex::default(),
             closed: RwLock::new(false),
+            kept: Mutex::default(),
             roots: Mutex::default(),
         })
     }
@@ -246,32 +255,37 @@ impl Engine {
         making.await.map_err(|error| BuildError::task(&error))?
     }
 
+    /// Leaves a container to the user: that of a step that failed, or all with `--rm=false`.
+    pub(crate) fn keep(&self, id: &str) {
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.to_owned());
+    }
+
     /// Ends the build: no more containers are made, and those that there are go.
     pub(crate) async fn close(&self) {
         *self.closed.write().await = true;
         if let Ok(mut roots) = self.roots.lock() {
             roots.clear();
         }
-        remove_containers(&self.containers, &self.id, self.request.keep_failed).await;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        remove_containers(&self.containers, &self.id, &kept).await;
     }
 }
 
 /// Images of one build that are mounted at the same time.
 const MAX_ROOTS: usize = 16;
 
-/// Removes the containers of a build; with `keep_stopped` only those that run.
-pub(crate) async fn remove_containers(containers: &Containers, id: &str, keep_stopped: bool) {
+/// Removes the containers of a build but those that are kept.
+pub(crate) async fn remove_containers(containers: &Containers, id: &str, kept: &BTreeSet<String>) {
     let prefix = container_prefix(id);
     for name in containers
         .names()
         .into_iter()
         .filter(|name| name.starts_with(&prefix))
     {
-        let running = containers
-            .inspect(&name, false)
-            .await
-            .is_ok_and(|shown| shown.state.running);
-        if keep_stopped && !running {
+        if containers.resolve(&name).is_ok_and(|id| kept.contains(&id)) {
             continue;
         }
         let request = RemoveRequest {

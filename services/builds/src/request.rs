@@ -52,8 +52,10 @@ pub struct BuildRequest {
     pub check: bool,
     /// Put all new layers into one.
     pub squash: bool,
-    /// Keep the container of a failed step (`rm=0`, without `forcerm`).
-    pub keep_failed: bool,
+    /// Keep the containers of steps that end well (`rm=0`).
+    pub keep_containers: bool,
+    /// Remove the container of a step that fails, too.
+    pub force_remove: bool,
     /// The network of RUN; empty for the default.
     pub network: String,
     /// Limits, hosts and security options of RUN.

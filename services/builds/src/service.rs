@@ -25,6 +25,8 @@ use crate::{BuildError, BuildRequest};
 pub struct OpenOptions {
     /// The data root; builds and their caches are kept in `builds` below it.
     pub data_root: PathBuf,
+    /// The exec root; secrets of running builds are kept in `builds` below it.
+    pub exec_root: PathBuf,
     /// Where it tells what happens.
     pub events: Arc<Events>,
     /// Where images come from and go to.
@@ -46,6 +48,8 @@ pub struct BuildPrune {
 #[derive(Debug)]
 pub struct Builds {
     root: PathBuf,
+    /// Volatile files by id of the build.
+    volatile: PathBuf,
     events: Arc<Events>,
     images: Arc<Images>,
     containers: Arc<Containers>,
@@ -65,8 +69,11 @@ impl Builds {
         for path in [root.join("running"), caches.clone()] {
             std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
         }
+        let volatile = options.exec_root.join("builds");
+        std::fs::create_dir_all(&volatile).map_err(crate::error::file("create", &volatile))?;
         let builds = Arc::new(Self {
             root,
+            volatile,
             events: options.events,
             images: options.images,
             containers: options.containers,
@@ -84,15 +91,19 @@ impl Builds {
             let Ok(id) = entry.file_name().into_string() else {
                 continue;
             };
-            remove_containers(&self.containers, &id, false).await;
+            remove_containers(&self.containers, &id, &Default::default()).await;
             self.remove_directory(&id).await;
         }
     }
 
     async fn remove_directory(&self, id: &str) {
-        let running = self.root.join("running");
+        let (running, volatile) = (self.root.join("running"), self.volatile.join(id));
         let name = id.to_owned();
         let removing = tokio::task::spawn_blocking(move || {
+            match std::fs::remove_dir_all(volatile) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let parent = std::fs::File::open(running)?;
             archive::remove_tree(std::os::fd::AsFd::as_fd(&parent), name.as_bytes())
                 .map_err(std::io::Error::from)
@@ -169,6 +180,7 @@ impl Builds {
             progress: Progress::new(progress.clone(), parts, request.quiet),
             context: context.root,
             directory,
+            volatile: self.volatile.join(id),
             id: id.to_owned(),
             epoch,
             caches: Arc::clone(&self.caches),

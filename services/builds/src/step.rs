@@ -44,6 +44,9 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
     let code = execute(stage, &id).await?;
     durable::crash_point("builds.run.ended");
     if code != 0 {
+        if !stage.engine.request.force_remove {
+            stage.engine.keep(&id);
+        }
         return Err(BuildError::Command {
             command: argv.join(" "),
             code,
@@ -57,19 +60,19 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
         .await
         .map_err(BuildError::part)?;
     drop(mounted);
-    let remove = RemoveRequest {
-        force: true,
-        volumes: true,
-    };
-    stage
-        .engine
-        .containers
-        .remove(&id, remove)
-        .await
-        .map_err(BuildError::part)?;
-    stage
-        .tell(format!(" ---> Removed intermediate container {short}\n"))
-        .await;
+    if stage.engine.request.keep_containers {
+        stage.engine.keep(&id);
+    } else {
+        let remove = RemoveRequest {
+            force: true,
+            volumes: true,
+        };
+        let removed = stage.engine.containers.remove(&id, remove).await;
+        removed.map_err(BuildError::part)?;
+        stage
+            .tell(format!(" ---> Removed intermediate container {short}\n"))
+            .await;
+    }
     stage.commit(wanted, layer).await
 }
 

@@ -3,18 +3,10 @@
 mod context;
 mod git;
 mod secrets;
+mod send;
 mod show;
 mod table;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use client::Query;
-
-use crate::app::App;
-use crate::container::options::ulimit;
-use crate::failure::{Failure, Outcome};
-use crate::flags::Parsed;
 use crate::tree::{Command, Count, run};
 
 pub(crate) static COMMAND: Command = Command {
@@ -24,119 +16,5 @@ pub(crate) static COMMAND: Command = Command {
     count: Count::Exactly(1),
     stop_early: false,
     flags: table::FLAGS,
-    run: run!(execute),
+    run: run!(send::execute),
 };
-
-async fn execute(app: &App, args: &Parsed) -> Outcome {
-    let progress = show::Progress::of(args)?;
-    if !args.on("disable-content-trust") {
-        return Err(Failure::new(
-            "content trust is not available in this version of dhow",
-        ));
-    }
-    let secrets = secrets::header(&args.all("secret"))?;
-    let query = query(args, progress == show::Progress::Quiet)?;
-    let iidfile = args.text("iidfile");
-    if !iidfile.is_empty() && Path::new(iidfile).exists() {
-        std::fs::remove_file(iidfile)
-            .map_err(|error| Failure::new(format!("removing image ID file: {error}")))?;
-    }
-    let context = context::open(args.arg(0), args.text("file"), args.on("compress"))?;
-    let query = query.with_some("dockerfile", &context.dockerfile);
-    let reply = app.client()?.build(query, secrets, context.body).await?;
-    let shown = show::show(reply, progress).await;
-    drop(context.temporary);
-    let id = shown?;
-    if !iidfile.is_empty() {
-        if id.is_empty() {
-            return Err(Failure::new(format!(
-                "server did not provide an image ID. Cannot write {iidfile}"
-            )));
-        }
-        std::fs::write(iidfile, id).map_err(|error| Failure::new(format!("write {iidfile}: {error}")))?;
-    }
-    Ok(())
-}
-
-fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
-    let mut query = Query::new()
-        .with_flag("q", quiet)
-        .with_flag("nocache", args.on("no-cache"))
-        .with_flag("pull", args.on("pull"))
-        .with_flag("squash", args.on("squash"))
-        .with_flag("explain", args.on("explain"))
-        .with_flag("check", args.on("check"))
-        .with("rm", if args.on("rm") { "1" } else { "0" })
-        .with_flag("forcerm", args.on("force-rm"))
-        .with_some("networkmode", args.text("network"))
-        .with_some("target", args.text("target"))
-        .with_some("platform", args.text("platform"))
-        .with_some("isolation", args.text("isolation"))
-        .with_some("cpusetcpus", args.text("cpuset-cpus"))
-        .with_some("cpusetmems", args.text("cpuset-mems"))
-        .with_some("cgroupparent", args.text("cgroup-parent"))
-        .with_some("buildargs", json(&build_args(&args.all("build-arg")))?)
-        .with_some("labels", json(&labels(&args.all("label")))?)
-        .with_some("cachefrom", json(&args.all("cache-from"))?)
-        .with_some("securityopt", json(&args.all("security-opt"))?);
-    let numbers = [
-        ("memory", args.bytes("memory")),
-        ("memswap", args.bytes("memory-swap")),
-        ("shmsize", args.bytes("shm-size")),
-        ("cpushares", args.int("cpu-shares").unwrap_or(0)),
-        ("cpuperiod", args.int("cpu-period").unwrap_or(0)),
-        ("cpuquota", args.int("cpu-quota").unwrap_or(0)),
-    ];
-    for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
-        query = query.with(name, number.to_string());
-    }
-    for tag in args.all("tag") {
-        query = query.with("t", tag);
-    }
-    for host in args.all("add-host") {
-        query = query.with("extrahosts", host);
-    }
-    let limits = args.all("ulimit");
-    let limits = limits
-        .iter()
-        .map(|text| ulimit(text))
-        .collect::<Result<Vec<_>, _>>();
-    let limits = limits.map_err(Failure::new)?;
-    if !limits.is_empty() {
-        query = query.with("ulimits", json(&limits)?);
-    }
-    Ok(query)
-}
-
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(if ["{}", "[]"].contains(&text.as_str()) {
-        String::new()
-    } else {
-        text
-    })
-}
-
-/// `NAME=value`; a name alone takes the value that it has here, or none. SOURCE_DATE_EPOCH of the environment counts.
-fn build_args(list: &[String]) -> BTreeMap<String, Option<String>> {
-    const EPOCH: &str = "SOURCE_DATE_EPOCH";
-    let mut args = BTreeMap::new();
-    if let Ok(epoch) = std::env::var(EPOCH) {
-        args.insert(EPOCH.to_owned(), Some(epoch));
-    }
-    for text in list {
-        match text.split_once('=') {
-            Some((name, value)) => args.insert(name.to_owned(), Some(value.to_owned())),
-            None => args.insert(text.clone(), std::env::var(text).ok()),
-        };
-    }
-    args
-}
-
-fn labels(list: &[String]) -> BTreeMap<String, String> {
-    let pair = |text: &String| {
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        (name.to_owned(), value.to_owned())
-    };
-    list.iter().map(pair).collect()
-}

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
+use archive::entry::Xattr;
 use archive::{Entry, EntryKind, Timestamp};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -124,7 +125,7 @@ fn describe(fd: &OwnedFd, name: &str) -> Result<Entry, Errno> {
 }
 
 /// The attributes that belong to a file and not to the machine.
-fn attributes(fd: &OwnedFd, kind: EntryKind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+fn attributes(fd: &OwnedFd, kind: EntryKind) -> Result<Vec<Xattr>, Errno> {
     let flags = if kind == EntryKind::Directory {
         OFlags::DIRECTORY
     } else {

@@ -289,7 +289,10 @@ impl Mounted {
             }
         }
         let value = secret.value.clone();
-        let path = self.scratch(stage, "secret");
+        let folder = &stage.engine.volatile;
+        std::fs::create_dir_all(folder).map_err(file("create", folder))?;
+        let path = folder.join(format!("secret-{}", stage.engine.number()));
+        self.scratch.push(path.clone());
         std::fs::write(&path, value).map_err(file("write", &path))?;
         let mode = mount.mode.unwrap_or(0o400);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(file("chmod", &path))?;

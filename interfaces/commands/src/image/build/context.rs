@@ -344,7 +344,8 @@ fn header(meta: &std::fs::Metadata) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_mode(meta.mode() & 0o7777);
     header.set_mtime(u64::try_from(meta.mtime()).unwrap_or(0));
-    (header.set_uid(0), header.set_gid(0));
+    header.set_uid(0);
+    header.set_gid(0);
     header
 }
 
