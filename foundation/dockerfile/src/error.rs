@@ -23,6 +23,8 @@ pub enum SyntaxError {
     NotText,
     #[error("the Dockerfile is too large: {0} bytes are allowed")]
     TooLarge(usize),
+    #[error("the Dockerfile has too many instructions: {0} are allowed")]
+    TooMany(usize),
     #[error("unknown instruction: {name}{}", suggestion(suggestion_for.as_deref()))]
     UnknownInstruction {
         name: String,

@@ -52,7 +52,7 @@ impl Dockerfile {
             ..Self::default()
         };
         if let Some(node) = tree.nodes.get(MAX_INSTRUCTIONS) {
-            let error = SyntaxError::TooLarge(MAX_INSTRUCTIONS);
+            let error = SyntaxError::TooMany(MAX_INSTRUCTIONS);
             return Err(Located::new(error, node.span.first, node.span.last));
         }
         for node in &tree.nodes {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oci::digest::Digest;
 
 use crate::error::stream;
-use crate::layers::{Pin, Staged, piped};
+use crate::layers::{MAX_DEPTH, Pin, Staged, piped};
 use crate::make::EMPTY_LAYER;
 use crate::{Image, ImageError, Images};
 
@@ -100,6 +100,9 @@ impl Images {
         let diff_id = staged.diff_id.clone();
         if diff_id.to_string() == EMPTY_LAYER {
             return Ok(None);
+        }
+        if self.layers.keys(below.map(Pin::chain))?.len() >= MAX_DEPTH {
+            return Err(ImageError::TooDeep);
         }
         let _pin = self.layers.register(below, staged)?;
         Ok(Some(BuiltLayer { _pin, diff_id }))
