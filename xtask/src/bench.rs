@@ -1,58 +1,67 @@
 //! dhow beside docker, podman, runc and crun, in one run on one machine.
 //!
-//! The runs of the engines are interleaved, so that a busy moment of the machine hits all of them; medians are compared.
-//! Each daemon has roots and a network namespace of its own and is ended afterwards. `engines` starts them, `rows` are
-//! the works that are measured, `resources` counts memory and bytes.
+//! The runs of the engines are interleaved, and each round begins with another engine, so that a busy moment of the machine
+//! and the aftermath of a neighbour's run hit all of them; medians are compared. Each engine has roots and a network
+//! namespace of its own and is ended afterwards. `engines` starts them, `rows` are the works that are measured, `runtimes`
+//! the OCI runtimes alone, `resources` counts memory and bytes, `table` prints.
 
 mod engines;
 mod images;
 mod resources;
 mod rows;
+mod runtimes;
+mod table;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use crate::{build, packages};
 use engines::Engine;
+use table::{Line, Table, median};
+
+/// An engine that has spent this on one row has been measured enough (if at least once).
+const PATIENCE: Duration = Duration::from_secs(7);
+/// Between two runs, so that what an engine does after its answer is not the next one's loss.
+const PAUSE: Duration = Duration::from_millis(40);
+/// A first run that takes longer than this has nothing to warm up: it counts.
+const LONG: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Runs of each row; the median counts
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 15)]
     runs: usize,
     /// Only rows whose name contains one of these words (see --list)
     rows: Vec<String>,
     /// Only these engines: dhow, docker, podman
     #[arg(long, value_delimiter = ',', default_value = "dhow,docker,podman")]
     engines: Vec<String>,
-    /// Use the binaries that are in target/release, without building
-    #[arg(long)]
-    built: bool,
+    /// Use the binaries of this folder, without building
+    #[arg(long, num_args = 0..=1, default_missing_value = "target/release")]
+    built: Option<std::path::PathBuf>,
     /// Print the names of the rows
     #[arg(long)]
     list: bool,
 }
 
+impl Arguments {
+    fn wants(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|word| name.contains(word.as_str()))
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let rows: Vec<&rows::Row> = rows::ROWS
-        .iter()
-        .filter(|row| {
-            arguments.rows.is_empty() || arguments.rows.iter().any(|word| row.name.contains(word.as_str()))
-        })
-        .collect();
     if arguments.list {
-        rows.iter()
-            .for_each(|row| println!("{:<12} {}", row.name, row.what));
-        resources::ROWS
-            .iter()
+        let timed = rows::ROWS.iter().map(|row| (row.name, row.what));
+        timed
+            .chain([runtimes::ROW])
+            .chain(resources::ROWS)
             .for_each(|(name, what)| println!("{name:<12} {what}"));
         return Ok(());
     }
-    let resource = |name: &str| {
-        arguments.rows.is_empty() || arguments.rows.iter().any(|word| name.contains(word.as_str()))
-    };
     packages::ensure(&[
         "busybox-static",
         "docker.io",
@@ -61,144 +70,104 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "runc",
         "iproute2",
     ])?;
-    let binaries = match arguments.built {
-        true => std::path::Path::new("target/release").canonicalize()?,
-        false => build::release()?,
+    let binaries = match &arguments.built {
+        Some(folder) => folder.canonicalize()?,
+        None => build::release()?,
     };
+    let begun = Instant::now();
     let work = tempfile::Builder::new()
         .prefix("dhow-bench-")
         .tempdir_in("/tmp")?;
-    let archive = work.path().join("busybox.tar");
+    let engines = start(arguments, &binaries, work.path())?;
+    let mut table = Table::new(&engines);
+    for row in rows::ROWS.iter().filter(|row| arguments.wants(row.name)) {
+        let medians = measure(row, &engines, arguments.runs.min(row.most), work.path());
+        table.add(Line::times(row.what, medians).aim(row.aim));
+    }
+    if arguments.wants(runtimes::ROW.0) {
+        table.add(runtimes::measure(&binaries, work.path(), arguments.runs)?);
+    }
+    resources::measure(&engines, &binaries, work.path(), &mut table, |name| {
+        arguments.wants(name)
+    })?;
+    drop(engines);
+    println!("\n{table}");
+    println!("measured in {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn start(arguments: &Arguments, binaries: &Path, work: &Path) -> Result<Vec<Engine>> {
+    let archive = work.join("busybox.tar");
     e2e::image::busybox(&archive);
     let mut engines = Vec::new();
     for name in &arguments.engines {
-        match Engine::start(name, &binaries, work.path()) {
-            Ok(engine) => {
-                engine.ok(&["load", "--input", &archive.display().to_string()])?;
-                println!("{}: {}", engine.name, engine.version());
-                engines.push(engine);
-            }
+        let started = Engine::start(name, binaries, work).and_then(|engine| {
+            engine.ok(&["load", "--input", &archive.display().to_string()])?;
+            engine.ok(&["run", "--rm", "busybox", "true"])?;
+            Ok(engine)
+        });
+        match started {
+            Ok(engine) => engines.push(engine),
             Err(error) => println!("{name} is left out: {error:#}"),
         }
     }
     ensure!(!engines.is_empty(), "no engine could be started");
-
-    let names: Vec<String> = engines.iter().map(|engine| engine.name.clone()).collect();
-    let mut table = vec![heading(&names)];
-    for row in &rows {
-        let medians = measure(row, &engines, arguments.runs.min(row.most), work.path());
-        let line = line(row.what, &names, &medians, duration);
-        println!("{line}");
-        table.push(line);
-    }
-    if resource("runtime") {
-        table.extend(rows::runtimes(&binaries, work.path(), arguments.runs)?);
-    }
-    if resource("memory") || resource("monitor") {
-        for (what, values) in resources::memory(&engines)? {
-            table.push(line(&what, &names, &values, |bytes| {
-                format!("{:.2} MB", bytes / 1e6)
-            }));
-        }
-    }
-    if resource("size") {
-        let values = engines
-            .iter()
-            .map(|engine| (engine.name.clone(), resources::size(engine, &binaries)))
-            .collect();
-        table.push(line("size of all binaries", &names, &values, |bytes| {
-            format!("{:.1} MB", bytes / 1e6)
-        }));
-    }
-    println!("\n{}", table.join("\n"));
-    Ok(())
+    Ok(engines)
 }
 
 /// Medians in seconds by engine; one that cannot do the row is missing.
-fn measure(
-    row: &rows::Row,
-    engines: &[Engine],
-    runs: usize,
-    work: &std::path::Path,
-) -> BTreeMap<String, f64> {
-    let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
-    let mut broken = Vec::new();
-    for engine in engines {
+fn measure(row: &rows::Row, engines: &[Engine], runs: usize, work: &Path) -> BTreeMap<String, f64> {
+    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    let mut broken: Vec<&str> = Vec::new();
+    let say = |engine: &str, error: &anyhow::Error| println!("  {}: {engine}: {error:#}", row.name);
+    let takes_part = |engine: &&Engine| row.only.is_empty() || row.only.contains(&engine.name.as_str());
+    let engines: Vec<&Engine> = engines.iter().filter(takes_part).collect();
+    for engine in &engines {
         if let Err(error) = (row.prepare)(engine, work) {
-            println!("  {}: {}: {error:#}", row.name, engine.name);
-            broken.push(engine.name.clone());
+            say(&engine.name, &error);
+            broken.push(&engine.name);
         }
     }
-    // The first round warms caches and does not count.
     for round in 0..=runs {
-        for engine in engines
-            .iter()
-            .filter(|engine| !broken.contains(&engine.name))
-            .collect::<Vec<_>>()
-        {
+        for turn in 0..engines.len() {
+            let engine = engines[(turn + round) % engines.len()];
+            let name = engine.name.as_str();
+            let spent: Duration = times.get(name).into_iter().flatten().sum();
+            if broken.contains(&name) || spent > PATIENCE {
+                continue;
+            }
+            std::thread::sleep(PAUSE);
             match (row.measure)(engine, work, round) {
-                Ok(time) if round > 0 => times.entry(engine.name.clone()).or_default().push(time),
+                // The first round warms caches.
+                Ok(time) if round > 0 || time > LONG => times.entry(name).or_default().push(time),
                 Ok(_) => {}
                 Err(error) => {
-                    println!("  {}: {}: {error:#}", row.name, engine.name);
-                    broken.push(engine.name.clone());
+                    say(name, &error);
+                    broken.push(name);
                 }
             }
         }
     }
-    engines.iter().for_each(Engine::clear);
+    engines.iter().for_each(|engine| engine.clear());
     let finished = times.into_iter().filter(|(name, _)| !broken.contains(name));
-    finished.map(|(name, times)| (name, median(times))).collect()
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times.get(times.len() / 2).map_or(f64::NAN, Duration::as_secs_f64)
-}
-
-fn heading(names: &[String]) -> String {
-    let columns: String = names.iter().map(|name| format!(" {name} |")).collect();
-    let lines = "---|".repeat(names.len());
-    format!("| work |{columns} × docker |\n|---|{lines}---|")
-}
-
-/// One line of the table; the last column says how many times better dhow is than docker.
-fn line(
-    what: &str,
-    names: &[String],
-    values: &BTreeMap<String, f64>,
-    show: impl Fn(f64) -> String,
-) -> String {
-    let cells: String = names
+    let medians = finished.map(|(name, times)| {
+        let least = times.iter().min().copied().unwrap_or_default().as_secs_f64();
+        (name.to_owned(), median(times), least)
+    });
+    let medians: Vec<_> = medians.collect();
+    let text: Vec<String> = medians
         .iter()
-        .map(|name| format!(" {} |", values.get(name).map_or("–".to_owned(), |v| show(*v))))
+        .map(|(name, median, least)| {
+            format!(
+                "{name} {} (least {})",
+                table::duration(*median),
+                table::duration(*least)
+            )
+        })
         .collect();
-    let times = match (values.get("dhow"), values.get("docker")) {
-        (Some(own), Some(docker)) if *own > 0.0 => format!("{:.1}", docker / own),
-        _ => "–".to_owned(),
-    };
-    format!("| {what} |{cells} {times} |")
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 0.1 => format!("{:.1} ms", s * 1e3),
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s => format!("{s:.2} s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_compares_with_docker() {
-        let names = ["dhow".to_owned(), "docker".to_owned(), "podman".to_owned()];
-        let values = BTreeMap::from([("dhow".to_owned(), 0.008), ("docker".to_owned(), 0.2)]);
-        assert_eq!(
-            line("run", &names, &values, duration),
-            "| run | 8.0 ms | 200 ms | – | 25.0 |"
-        );
-    }
+    println!("{:<12} {}", row.name, text.join(", "));
+    medians
+        .into_iter()
+        .map(|(name, median, _)| (name, median))
+        .collect()
 }

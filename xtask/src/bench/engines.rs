@@ -1,5 +1,7 @@
 //! The engines: how each is started with roots of its own, called, and ended.
 
+mod podman;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,53 +13,40 @@ use anyhow::{Context, Result, bail, ensure};
 pub(super) struct Engine {
     /// `dhow`, `docker` or `podman`.
     pub(super) name: String,
+    /// What the table calls it: name and version.
+    pub(super) title: String,
     program: PathBuf,
     leading: Vec<String>,
     environment: Vec<(String, String)>,
-    /// The daemon, in a network and mount namespace of its own.
-    daemon: Option<Child>,
+    /// The daemon, in a network and mount namespace of its own; for an engine without one, whoever keeps its namespaces.
+    daemon: Child,
     folder: PathBuf,
+    cgroup: String,
 }
 
 impl Engine {
     pub(super) fn start(name: &str, binaries: &Path, work: &Path) -> Result<Engine> {
         let folder = work.join(name);
         fs::create_dir_all(&folder)?;
-        match name {
-            "dhow" => Engine::with_daemon(name, binaries.join("dhow"), &binaries.join("dhowd"), folder, &[]),
+        let cgroup = format!("/dhow-bench-{}-{name}", std::process::id());
+        let mut engine = match name {
+            "dhow" => Engine::with_daemon(
+                name,
+                binaries.join("dhow"),
+                &binaries.join("dhowd"),
+                folder,
+                cgroup,
+            ),
             "docker" => {
                 let client = find("docker").context("no docker command")?;
                 let daemon = find("dockerd").context("no dockerd (package docker.io)")?;
-                Engine::with_daemon(name, client, &daemon, folder, &[])
+                Engine::with_daemon(name, client, &daemon, folder, cgroup)
             }
-            "podman" => {
-                let program = find("podman").context("no podman (package podman)")?;
-                let path = |part: &str| folder.join(part).display().to_string();
-                let leading = [
-                    "--root",
-                    &path("root"),
-                    "--runroot",
-                    &path("run"),
-                    "--cgroup-manager",
-                    "cgroupfs",
-                ];
-                let leading = leading
-                    .into_iter()
-                    .chain(["--runtime", "crun", "--events-backend", "file"]);
-                let leading = leading.map(str::to_owned).collect();
-                let engine = Engine {
-                    name: name.to_owned(),
-                    program,
-                    leading,
-                    environment: Vec::new(),
-                    daemon: None,
-                    folder,
-                };
-                engine.ok(&["info"])?;
-                Ok(engine)
-            }
+            "podman" => podman::start(folder, cgroup),
             other => bail!("unknown engine {other:?}"),
-        }
+        }?;
+        engine.title = engine.version()?;
+        Ok(engine)
     }
 
     fn with_daemon(
@@ -65,87 +54,76 @@ impl Engine {
         client: PathBuf,
         daemon: &Path,
         folder: PathBuf,
-        flags: &[&str],
+        cgroup: String,
     ) -> Result<Engine> {
         let socket = folder.join("engine.sock");
         let log = fs::File::create(folder.join("log"))?;
         let config = folder.join("daemon.json");
         fs::write(&config, "{}")?;
-        // A network of its own: no rule and no bridge of one engine can disturb the others or the machine.
-        let mut command = Command::new("unshare");
-        command.args([
-            "--net",
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            "ip link set lo up; exec \"$@\"",
-            "sh",
-        ]);
+        let exec_root = folder.join("exec");
+        fs::create_dir_all(&exec_root)?;
+        // As /run is on most machines: what need not outlive a reboot is in memory.
+        let mut command = isolated("ip link set lo up; mount -t tmpfs tmpfs \"$1\" && shift && exec \"$@\"");
         command
+            .arg(&exec_root)
             .arg(daemon)
-            .arg("--host")
-            .arg(format!("unix://{}", socket.display()));
-        command
-            .arg("--data-root")
-            .arg(folder.join("data"))
             .arg("--exec-root")
-            .arg(folder.join("exec"));
-        command
-            .arg("--pidfile")
-            .arg(folder.join("pid"))
-            .arg("--config-file")
-            .arg(config)
-            .args(flags);
-        let mut child = command
+            .arg(&exec_root);
+        command.args(["--host", &format!("unix://{}", socket.display())]);
+        command.args(["--cgroup-parent", &cgroup]);
+        for (flag, part) in [("data-root", "data"), ("pidfile", "pid")] {
+            command.arg(format!("--{flag}")).arg(folder.join(part));
+        }
+        command.arg("--config-file").arg(config);
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let end = Instant::now() + Duration::from_secs(30);
+        let pair = |name: &str, value: String| (name.to_owned(), value);
         let environment = vec![
-            ("DOCKER_HOST".to_owned(), format!("unix://{}", socket.display())),
-            (
-                "DOCKER_CONFIG".to_owned(),
-                folder.join("client").display().to_string(),
-            ),
+            pair("DOCKER_HOST", format!("unix://{}", socket.display())),
+            pair("DOCKER_CONFIG", folder.join("client").display().to_string()),
         ];
-        loop {
-            if let Some(status) = child.try_wait()? {
-                let text = fs::read_to_string(folder.join("log")).unwrap_or_default();
-                bail!(
-                    "{} ended: {status}: {}",
-                    daemon.display(),
-                    text.lines().last().unwrap_or_default()
-                );
-            }
-            let asked = Command::new(&client)
-                .arg("version")
-                .envs(environment.iter().cloned())
-                .output()?;
-            if asked.status.success() {
-                break;
-            }
-            ensure!(Instant::now() < end, "{} does not answer", daemon.display());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(Engine {
+        // From here on its drop ends the daemon.
+        let mut engine = Engine {
             name: name.to_owned(),
+            title: String::new(),
             program: client,
             leading: Vec::new(),
             environment,
-            daemon: Some(child),
+            daemon: child,
             folder,
-        })
+            cgroup,
+        };
+        engine.await_answer()?;
+        Ok(engine)
+    }
+
+    fn await_answer(&mut self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.command(&["version"]).output()?.status.success() {
+            if let Some(status) = self.daemon.try_wait()? {
+                let text = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                bail!("ended: {status}: {}", text.lines().last().unwrap_or_default());
+            }
+            ensure!(Instant::now() < end, "the daemon does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// The client with these arguments.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        command.args(&self.leading);
+        let (verb, rest) = arguments.split_first().unwrap_or((&"", &[]));
+        command.arg(verb);
+        if self.name == "podman" && ["run", "create"].contains(verb) {
+            command.args(["--cgroup-parent", &self.cgroup]);
+        }
         command
-            .args(&self.leading)
-            .args(arguments)
+            .args(rest)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null());
         command
@@ -168,14 +146,13 @@ impl Engine {
         Ok(start.elapsed())
     }
 
-    pub(super) fn version(&self) -> String {
-        let format = ["version", "--format", "{{.Server.Version}}"];
-        let format = if self.name == "podman" {
-            ["version", "--format", "{{.Client.Version}}"]
-        } else {
-            format
-        };
-        self.ok(&format).unwrap_or_else(|_| "unknown version".to_owned())
+    fn version(&self) -> Result<String> {
+        let of = |side: &str| self.ok(&["version", "--format", &format!("{{{{.{side}.Version}}}}")]);
+        Ok(match self.name.as_str() {
+            "podman" => format!("podman {}", of("Client")?),
+            "docker" => format!("docker {} (command {})", of("Server")?, of("Client")?),
+            name => format!("{name} {}", of("Server")?),
+        })
     }
 
     /// Removes all containers.
@@ -184,12 +161,19 @@ impl Engine {
             return;
         };
         let ids: Vec<&str> = list.split_whitespace().collect();
+        let remove: &[&str] = match self.name.as_str() {
+            // Else it waits ten seconds for each.
+            "podman" => &["rm", "--force", "--time", "0", "--volumes"],
+            _ => &["rm", "--force", "--volumes"],
+        };
         for part in ids.chunks(50) {
-            let _ = self.ok(&[&["rm", "--force", "--volumes"], part].concat());
+            if let Err(error) = self.ok(&[remove, part].concat()) {
+                println!("  not cleared: {error:#}");
+            }
         }
     }
 
-    /// Its daemon's processes, with those that serve it (docker's containerd).
+    /// Everything that the engine keeps.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -198,26 +182,61 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.clear();
-        let Some(mut child) = self.daemon.take() else {
-            return;
-        };
-        let _ = Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status();
+        let pid = self.daemon.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
+        while matches!(self.daemon.try_wait(), Ok(None)) {
+            if Instant::now() > end {
+                let _ = self.daemon.kill();
+                let _ = self.daemon.wait();
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        remove_cgroups(self.cgroup.trim_start_matches('/'));
+        if self.name == "podman" {
+            podman::remove_leftovers();
+        }
     }
 }
 
+/// A shell in a network and a mount namespace of its own: no rule, bridge or mount of one engine can disturb the others
+/// or the machine.
+fn isolated(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--net",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+    ]);
+    command
+}
+
+/// Removes the groups of this name, and those below them, from all hierarchies.
+fn remove_cgroups(name: &str) {
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        remove_group(&hierarchy.path().join(name));
+    }
+    remove_group(&Path::new("/sys/fs/cgroup").join(name));
+}
+
+fn remove_group(group: &Path) {
+    let Ok(entries) = fs::read_dir(group) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path());
+        }
+    }
+    // A group with processes in it stays, and so does whoever put them there.
+    let _ = fs::remove_dir(group);
+}
+
 /// A program on the PATH or where Debian has daemons.
-fn find(name: &str) -> Option<PathBuf> {
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin"]).map(PathBuf::from);
     folders

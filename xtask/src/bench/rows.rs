@@ -1,15 +1,15 @@
 //! The works that are measured.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use super::engines::Engine;
-use super::{duration, images, line, median};
+use super::images;
+use super::table::Aim;
 
 type Prepare = fn(&Engine, &Path) -> Result<()>;
 type Measure = fn(&Engine, &Path, usize) -> Result<Duration>;
@@ -20,6 +20,10 @@ pub(super) struct Row {
     pub(super) what: &'static str,
     /// Most runs: long rows need fewer.
     pub(super) most: usize,
+    /// The engines that take part; none means all.
+    pub(super) only: &'static [&'static str],
+    /// What the plan asks for.
+    pub(super) aim: Option<Aim>,
     pub(super) prepare: Prepare,
     pub(super) measure: Measure,
 }
@@ -31,6 +35,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "run",
         what: "`run --rm busybox true`, bridge network",
         most: 99,
+        only: &[],
+        aim: Some(Aim::Times(12.0)),
         prepare: nothing,
         measure: |engine, _, _| engine.time(&["run", "--rm", "busybox", "true"]),
     },
@@ -38,6 +44,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "run-none",
         what: "the same with `--network none`",
         most: 99,
+        only: &[],
+        aim: None,
         prepare: nothing,
         measure: |engine, _, _| engine.time(&["run", "--rm", "--network", "none", "busybox", "true"]),
     },
@@ -45,6 +53,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "run-d",
         what: "`run -d`",
         most: 99,
+        only: &[],
+        aim: None,
         prepare: nothing,
         measure: |engine, _, round| {
             let name = format!("d{round}");
@@ -57,6 +67,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "exec",
         what: "`exec CONTAINER true`",
         most: 99,
+        only: &[],
+        aim: Some(Aim::Times(10.0)),
         prepare: |engine, _| {
             engine
                 .ok(&[&["run", "-d", "--name", "ex"], &SLEEP[..]].concat())
@@ -68,6 +80,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "rm-f",
         what: "`rm -f` of a running container",
         most: 99,
+        only: &[],
+        aim: Some(Aim::Times(10.0)),
         prepare: nothing,
         measure: |engine, _, round| {
             let name = format!("r{round}");
@@ -79,6 +93,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "parallel",
         what: "20 × `run -d` in parallel",
         most: 5,
+        only: &[],
+        aim: Some(Aim::Times(15.0)),
         prepare: nothing,
         measure: parallel,
     },
@@ -86,6 +102,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "port",
         what: "`run -d -p`",
         most: 20,
+        only: &[],
+        aim: None,
         prepare: nothing,
         measure: |engine, _, round| {
             let publish = format!("{}:80", 20_000 + round);
@@ -96,6 +114,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "cp",
         what: "100 MB file, `cp` into a container",
         most: 5,
+        only: &[],
+        aim: None,
         prepare: |engine, work| {
             let file = work.join("100mb");
             if !file.exists() {
@@ -113,6 +133,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "commit",
         what: "`commit` of one changed file",
         most: 9,
+        only: &[],
+        aim: None,
         prepare: |engine, _| {
             engine
                 .ok(&["run", "--name", "cm", "busybox", "sh", "-c", "echo 1 > /tmp/a"])
@@ -129,6 +151,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "ps",
         what: "`ps -a` with 100 containers",
         most: 20,
+        only: &[],
+        aim: None,
         prepare: |engine, _| (0..100).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
         measure: |engine, _, _| engine.time(&["ps", "-a"]),
     },
@@ -136,6 +160,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "output",
         what: "a container printing 200 MB to an attached command, log kept",
         most: 3,
+        only: &[],
+        aim: Some(Aim::Times(5.0)),
         prepare: nothing,
         measure: |engine, _, round| {
             let name = format!("o{round}");
@@ -160,6 +186,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "load",
         what: "`load` of a 320 MB image, 4,000 files, one layer",
         most: 3,
+        only: &[],
+        aim: Some(Aim::Times(4.0)),
         prepare: large,
         measure: |engine, work, _| {
             let _ = engine.ok(&["rmi", "-f", "large"]);
@@ -170,6 +198,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "save",
         what: "`save` of the same",
         most: 3,
+        only: &[],
+        aim: Some(Aim::Times(4.0)),
         prepare: |engine, work| {
             large(engine, work)?;
             engine
@@ -187,6 +217,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "ps-1000",
         what: "`ps -a` with 1,000 stopped containers",
         most: 9,
+        only: &["dhow", "docker"],
+        aim: Some(Aim::Most(0.03)),
         prepare: |engine, _| (0..1000).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
         measure: |engine, _, _| engine.time(&["ps", "-a"]),
     },
@@ -196,7 +228,7 @@ fn nothing(_: &Engine, _: &Path) -> Result<()> {
     Ok(())
 }
 
-fn large(_: &Engine, work: &Path) -> Result<()> {
+pub(super) fn large(_: &Engine, work: &Path) -> Result<()> {
     let archive = work.join("large.tar");
     if archive.exists() {
         Ok(())
@@ -221,83 +253,4 @@ fn parallel(engine: &Engine, _: &Path, _: usize) -> Result<Duration> {
     let time = start.elapsed();
     engine.clear();
     Ok(time)
-}
-
-/// `run` of a bundle by the OCI runtimes alone.
-pub(super) fn runtimes(binaries: &Path, work: &Path, runs: usize) -> Result<Vec<String>> {
-    let bundle = work.join("bundle");
-    let root = bundle.join("rootfs");
-    fs::create_dir_all(root.join("bin"))?;
-    fs::copy("/bin/busybox", root.join("bin/busybox"))
-        .or_else(|_| fs::copy("/usr/bin/busybox", root.join("bin/busybox")))?;
-    ["proc", "dev", "sys"]
-        .iter()
-        .try_for_each(|name| fs::create_dir_all(root.join(name)))?;
-    let own = binaries.join("dhow-runtime");
-    let programs = [
-        ("dhow", own.as_path()),
-        ("runc", Path::new("runc")),
-        ("crun", Path::new("crun")),
-    ];
-    let status = Command::new("runc")
-        .args(["spec", "--bundle"])
-        .arg(&bundle)
-        .status();
-    ensure!(
-        status.is_ok_and(|status| status.success()),
-        "runc spec (package runc)"
-    );
-    let file = bundle.join("config.json");
-    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
-    spec["process"]["args"] = serde_json::json!(["/bin/busybox", "true"]);
-    spec["process"]["terminal"] = false.into();
-    fs::write(&file, spec.to_string())?;
-    let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
-    for round in 0..=runs.max(9) {
-        for (name, program) in programs {
-            let start = Instant::now();
-            let id = format!("dhow-bench-{}-{name}-{round}", std::process::id());
-            let mut command = Command::new(program);
-            command
-                .arg("--root")
-                .arg(work.join(format!("state-{name}")))
-                .arg("run")
-                .arg("--bundle")
-                .arg(&bundle)
-                .arg(id);
-            let output = command.stdin(Stdio::null()).output()?;
-            if !output.status.success() && round > 0 {
-                continue;
-            }
-            if !output.status.success() {
-                println!(
-                    "  runtime: {name}: {}",
-                    String::from_utf8_lossy(&output.stderr).trim()
-                );
-                continue;
-            }
-            if round > 0 {
-                times.entry(name.to_owned()).or_default().push(start.elapsed());
-            }
-        }
-    }
-    let medians: BTreeMap<String, f64> = times
-        .into_iter()
-        .map(|(name, times)| (name, median(times)))
-        .collect();
-    let names: Vec<String> = programs.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let against = medians.get("runc").copied();
-    let with_runc = medians
-        .clone()
-        .into_iter()
-        .chain(against.map(|time| ("docker".to_owned(), time)))
-        .collect();
-    let text = line(
-        "OCI runtime alone, `run` of a bundle: dhow-runtime, runc, crun",
-        &names,
-        &with_runc,
-        duration,
-    );
-    println!("{text}");
-    Ok(vec![text])
 }
