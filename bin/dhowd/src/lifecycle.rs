@@ -15,7 +15,7 @@ use crate::listen::Sockets;
 use crate::logging::Level;
 use crate::notify::notify;
 use crate::wiring::Services;
-use crate::{facts, runtime_file};
+use crate::{facts, memory, runtime_file};
 
 /// Threads at most for what blocks.
 const BLOCKING: usize = 16;
@@ -37,6 +37,7 @@ pub(crate) fn run(flags: &Flags, mut settings: Settings, level: &Level) -> Resul
     let boot = durable::volatile::boot_id().context("read the boot id")?;
     let new_boot = !durable::volatile::open_root(&settings.exec_root, &boot).context("open the exec root")?;
     let _pidfile = PidFile::write(&settings)?;
+    memory::prepare();
     // One thread for all that is asynchronous: what takes time is in monitors, other processes or blocking threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING)
@@ -74,6 +75,7 @@ async fn serve_until_told(flags: &Flags, settings: Settings, level: &Level, new_
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
+    tokio::spawn(memory::tidy(Arc::clone(&services.events)));
     for listener in sockets.listeners {
         tokio::spawn(serve(listener, Arc::clone(&api), stopping.clone()));
     }

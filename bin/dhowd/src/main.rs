@@ -5,6 +5,7 @@ mod facts;
 mod lifecycle;
 mod listen;
 mod logging;
+mod memory;
 mod notify;
 mod runtime_file;
 mod translate;

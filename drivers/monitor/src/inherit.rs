@@ -24,6 +24,9 @@ pub(crate) enum InheritError {
     /// The plan cannot be read.
     #[error("read the plan: {0}")]
     Read(std::io::Error),
+    /// The filter is cut off.
+    #[error("the system call filter is damaged")]
+    Filter,
     /// The plan makes no sense.
     #[error("malformed plan: {0}")]
     Malformed(serde_json::Error),
@@ -45,6 +48,17 @@ pub(crate) fn plan<P: DeserializeOwned>() -> Result<P, InheritError> {
 /// An inherited file of the plan; each can be taken once.
 pub(crate) fn file(fd: Fd) -> Result<OwnedFd, InheritError> {
     take(FIRST_FD + fd.0 as i32)
+}
+
+/// A compiled system call filter. The file may be shared with other processes: its position is not touched.
+pub(crate) fn filter(fd: Fd) -> Result<security::seccomp::Program, InheritError> {
+    let file = file(fd)?;
+    let size = rustix::fs::fstat(&file).map_or(0, |stat| stat.st_size.unsigned_abs());
+    // The kernel takes 4096 instructions.
+    let mut bytes = vec![0; size.min(64 << 10) as usize];
+    let read =
+        rustix::io::pread(&file, &mut bytes[..], 0).map_err(|errno| InheritError::Read(errno.into()))?;
+    security::seccomp::Program::from_bytes(&bytes[..read]).ok_or(InheritError::Filter)
 }
 
 fn take(number: i32) -> Result<OwnedFd, InheritError> {

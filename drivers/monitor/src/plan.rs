@@ -45,6 +45,9 @@ pub struct Plan {
     pub log: log_drivers::Config,
     /// The network namespace to join, made by the daemon; without it the spec decides.
     pub netns: Option<Fd>,
+    /// The system call filter, compiled ([`security::seccomp::Program::to_bytes`]); without it the spec's counts.
+    #[serde(default)]
+    pub filter: Option<Fd>,
     /// Published ports that the proxy serves.
     pub ports: Vec<Port>,
     /// With `--init`: the host path of `dhow-runtime`, which is bound read-only at `/sbin/docker-init` and runs as PID 1;
@@ -130,6 +133,9 @@ pub struct ExecPlan {
     pub user: UserLookup,
     /// The system-call filter; `None` for `--privileged` and `seccomp=unconfined`.
     pub seccomp: Option<Seccomp>,
+    /// The same, compiled; it overrules `seccomp`.
+    #[serde(default)]
+    pub filter: Option<Fd>,
     /// The container's `linux.cgroupsPath`.
     pub cgroups_path: String,
     /// Terminal or pipes. `stdin_once` is the rule for execs.

@@ -51,6 +51,8 @@ pub struct Options {
     pub no_pivot: bool,
     /// Whether the kernel has `/proc/kcore`.
     pub kcore: bool,
+    /// A filter that was compiled beforehand; it overrules the spec's.
+    pub filter: Option<security::seccomp::Program>,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             home: None,
             no_pivot: false,
             kcore: true,
+            filter: None,
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct CreateOptions<'a> {
     pub no_pivot: bool,
     /// Where the resctrl file system is; none: looked for when the spec wants it.
     pub resctrl: Option<PathBuf>,
+    /// A system call filter that was compiled beforehand; it overrules the spec's.
+    pub filter: Option<security::seccomp::Program>,
     /// The init waits for one byte from this file instead of for [`Created::start`].
     pub go: Option<OwnedFd>,
 }
@@ -85,6 +87,7 @@ impl<'a> CreateOptions<'a> {
             preserve_fds: 0,
             no_pivot: false,
             resctrl: None,
+            filter: None,
             go: None,
         }
     }
@@ -164,8 +167,15 @@ impl Created {
 ///
 /// # Errors
 /// Whatever is wrong with the spec, or the step that failed; nothing is left behind but what existed before.
-pub fn create(spec: &Spec, options: CreateOptions<'_>) -> Result<Created, Error> {
-    let program = compile(spec, &facts(spec, &options)?)?;
+pub fn create(spec: &Spec, mut options: CreateOptions<'_>) -> Result<Created, Error> {
+    let filter = options.filter.take();
+    let program = compile(
+        spec,
+        &Options {
+            filter,
+            ..facts(spec, &options)?
+        },
+    )?;
     let default = oci::runtime::Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&default);
     let opened = open_joined(linux, options.netns.is_some())?;
@@ -265,6 +275,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         home,
         no_pivot: options.no_pivot,
         kcore: Path::new("/proc/kcore").exists(),
+        filter: None,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct ExecOptions<'a> {
     pub cgroup: Option<&'a cgroups::Cgroup>,
     /// The system call filter.
     pub seccomp: Option<&'a Seccomp>,
+    /// The same, compiled beforehand; it overrules the other.
+    pub filter: Option<security::seccomp::Program>,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the process inherits.
@@ -58,6 +60,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         } else {
             home_of(target.pid, process.user.uid)
         },
+        filter: options.filter,
         ..Options::default()
     };
     let kinds = [

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use api_types::ApiVersion;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http_body_util::combinators::BoxBody;
@@ -11,7 +12,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Response, header};
 use serde::de::DeserializeOwned;
 
-use crate::connection::Client;
+use crate::connection::{Client, NEWEST};
 use crate::{ClientError, Query};
 
 /// No reply that is read whole is larger; those without an end are read piece by piece.
@@ -26,7 +27,7 @@ pub enum Body {
     /// Nothing.
     Empty,
     /// JSON text.
-    Json(Vec<u8>),
+    Json(Bytes),
     /// A stream of chunks, such as a tar archive; an error ends the request.
     Chunks(tokio::sync::mpsc::Receiver<io::Result<Bytes>>),
 }
@@ -38,17 +39,19 @@ impl Body {
     /// [`ClientError::BadRequest`] if the value has no JSON form.
     pub fn json<T: serde::Serialize>(value: &T) -> Result<Self, ClientError> {
         serde_json::to_vec(value)
-            .map(Self::Json)
+            .map(|text| Self::Json(text.into()))
             .map_err(|e| ClientError::BadRequest(e.to_string()))
     }
 
-    fn into_wire(self) -> WireBody {
+    /// What goes over the wire; a stream goes there once, the others as often as asked for.
+    fn wire(&mut self) -> WireBody {
         match self {
             Self::Empty => Empty::new().map_err(|never| match never {}).boxed(),
-            Self::Json(text) => Full::new(Bytes::from(text))
-                .map_err(|never| match never {})
-                .boxed(),
-            Self::Chunks(mut receiver) => {
+            Self::Json(text) => Full::new(text.clone()).map_err(|never| match never {}).boxed(),
+            Self::Chunks(_) => {
+                let Self::Chunks(mut receiver) = std::mem::replace(self, Self::Empty) else {
+                    return Self::Empty.wire();
+                };
                 let chunks = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
                 BodyExt::boxed(StreamBody::new(chunks.map(|c| c.map(Frame::data))))
             }
@@ -116,15 +119,43 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// The daemon cannot be reached, or answers with an error ([`ClientError::Daemon`]).
-    pub async fn send(self) -> Result<Reply, ClientError> {
-        let path = if self.versioned {
-            format!("/v{}{}", Box::pin(self.client.version()).await?, self.path)
-        } else {
-            self.path
-        };
+    pub async fn send(mut self) -> Result<Reply, ClientError> {
+        let method = static_name(&self.method);
+        let mut known = self.client.known_version();
+        if self.versioned && known.is_none() && matches!(self.body, Body::Chunks(_)) {
+            // What is streamed can be sent once only: no guess.
+            known = Some(Box::pin(self.client.version()).await?);
+        }
+        loop {
+            let path = match self.versioned {
+                true => format!("/v{}{}", known.unwrap_or(NEWEST), self.path),
+                false => self.path.clone(),
+            };
+            let request = self.request(&path)?;
+            let (response, sender) = self.client.exchange(request, self.upgrade, method, &path).await?;
+            let reply = Reply {
+                response,
+                sender: Some(sender),
+                path,
+                method,
+            };
+            let said: Option<ApiVersion> = reply.header("api-version").and_then(|v| v.parse().ok());
+            if let Some(said) = said.filter(|_| self.versioned && known.is_none()) {
+                // An older daemon refuses what is newer than itself, and says in the same reply which version it has.
+                let agreed = self.client.learn_version(Some(said)).min(NEWEST);
+                if reply.status() == 400 && agreed < NEWEST {
+                    known = Some(agreed);
+                    continue;
+                }
+            }
+            return reply.check().await;
+        }
+    }
+
+    fn request(&mut self, path: &str) -> Result<hyper::Request<WireBody>, ClientError> {
         let mut request = hyper::Request::builder()
             .method(self.method.clone())
-            .uri(&path)
+            .uri(path)
             .header(header::HOST, "api.moby.localhost")
             .header(header::USER_AGENT, self.client.user_agent());
         match &self.body {
@@ -140,21 +171,12 @@ impl<'a> Call<'a> {
         for (name, value) in self.client.headers() {
             request = request.header(name, value);
         }
-        for (name, value) in self.headers {
-            request = request.header(name, value);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
-        let request = request
-            .body(self.body.into_wire())
-            .map_err(|e| ClientError::BadRequest(e.to_string()))?;
-        let method = static_name(&self.method);
-        let (response, sender) = self.client.exchange(request, self.upgrade, method, &path).await?;
-        let reply = Reply {
-            response,
-            sender: Some(sender),
-            path,
-            method,
-        };
-        reply.check().await
+        request
+            .body(self.body.wire())
+            .map_err(|e| ClientError::BadRequest(e.to_string()))
     }
 }
 

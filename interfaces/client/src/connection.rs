@@ -70,6 +70,11 @@ impl Client {
         }
     }
 
+    /// The version, if it is agreed on already.
+    pub(crate) fn known_version(&self) -> Option<ApiVersion> {
+        self.version.get()
+    }
+
     pub(crate) fn learn_version(&self, said: Option<ApiVersion>) -> ApiVersion {
         let said = said.unwrap_or(UNSAID);
         if self.version.get().is_none() {

@@ -77,7 +77,7 @@ fn serve(stream: UnixStream, asked: &Mutex<Vec<String>>, answer: Answer) {
 fn reply(stream: &mut UnixStream, status: &str, body: &str) -> bool {
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nApi-Version: 1.56\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .is_ok()
@@ -103,9 +103,36 @@ fn calls_share_one_connection_and_the_version_agreed_on() {
         }
     });
     let asked = daemon.asked.lock().unwrap();
-    assert_eq!(asked[0], "HEAD /_ping");
-    assert_eq!(asked[1..], ["GET /v1.50/containers/json?all=1"; 3]);
+    assert_eq!(asked[..], ["GET /v1.50/containers/json?all=1"; 3]);
     assert_eq!(*daemon.connections.lock().unwrap(), 1);
+}
+
+#[test]
+fn an_older_daemon_is_asked_again_in_its_own_version() {
+    let daemon = daemon(|line, s| {
+        let (status, body) = match line.contains("/v1.41/") {
+            true => ("200 OK", "[]"),
+            false => (
+                "400 Bad Request",
+                r#"{"message":"client version 1.50 is too new"}"#,
+            ),
+        };
+        write!(
+            s,
+            "HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .is_ok()
+    });
+    run(&daemon, async |client: &Client| {
+        let filters = api_types::Filters::default();
+        for _ in 0..2 {
+            client.container_list(true, false, 0, &filters).await.unwrap();
+        }
+    });
+    let asked = daemon.asked.lock().unwrap();
+    let path = |version: &str| format!("GET /v{version}/containers/json?all=1");
+    assert_eq!(asked[..], [path("1.50"), path("1.41"), path("1.41")]);
 }
 
 #[test]

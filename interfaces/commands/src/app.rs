@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use client::{Client, Endpoint};
+use serde_json::value::RawValue;
 
 use crate::context;
 use crate::failure::Failure;
@@ -178,6 +179,11 @@ impl App {
             self.path
         ))
         .code(code)
+    }
+
+    /// A reply that is a list, split into its items.
+    pub(crate) fn json_items(bytes: &[u8]) -> Result<Vec<&RawValue>, Failure> {
+        serde_json::from_slice(bytes).map_err(|e| Failure::new(format!("unexpected reply: {e}")))
     }
 
     /// A reply as a value.

@@ -1,5 +1,7 @@
 //! Lists of objects: `--format`, and the table that stands when there is none.
 
+use std::borrow::Borrow;
+
 use crate::console;
 use crate::failure::{Failure, Outcome};
 use crate::table;
@@ -16,24 +18,19 @@ pub(crate) struct Layout {
 }
 
 /// A row from its fields, in the order in which Go would write them as JSON (by name).
-pub(crate) fn row(mut fields: Vec<(&str, Value)>) -> Value {
-    fields.sort_by(|a, b| a.0.cmp(b.0));
-    let mark = HIDDEN.to_string();
-    let mut members: Vec<(String, Value)> = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    members.push((mark, Value::Nil));
-    Value::map(members)
+pub(crate) fn row(fields: Vec<(&str, Value)>) -> Value {
+    const MARK: &str = "\u{1}";
+    with_hidden(fields, MARK, Value::Nil)
 }
 
 /// A row with a method of one argument beside its fields.
 pub(crate) fn row_with(fields: Vec<(&str, Value)>, method: &str, map: Value) -> Value {
-    let base = row(fields);
-    let mut members: Vec<(String, Value)> = base
-        .members()
-        .iter()
-        .map(|(k, v)| (k.to_string(), v.clone()))
-        .collect();
-    members.push((format!("{HIDDEN}{method}"), map));
-    Value::map(members)
+    with_hidden(fields, &format!("{HIDDEN}{method}"), map)
+}
+
+fn with_hidden(mut fields: Vec<(&str, Value)>, name: &str, value: Value) -> Value {
+    fields.sort_by_key(|(name, _)| *name);
+    Value::map(fields.into_iter().chain([(name, value)]))
 }
 
 /// A format made ready: what is printed per row, and the header if it is a table.
@@ -58,8 +55,13 @@ impl Format {
         Ok(Self { template, table })
     }
 
-    /// The rows as text.
-    pub(crate) fn render(&self, layout: &Layout, rows: &[Value]) -> Result<String, Failure> {
+    /// The rows as text. Each is asked for when the one before is written, so that a long list needs no more memory than a
+    /// short one.
+    pub(crate) fn render(
+        &self,
+        layout: &Layout,
+        rows: impl IntoIterator<Item = impl Borrow<Value>>,
+    ) -> Result<String, Failure> {
         let mut out = String::new();
         let failed = |e| Failure::new(format!("failed to execute template: {e}"));
         if self.table {
@@ -83,7 +85,7 @@ impl Format {
             out.push_str(
                 &self
                     .template
-                    .execute(row, MissingKey::Row(layout.row))
+                    .execute(row.borrow(), MissingKey::Row(layout.row))
                     .map_err(failed)?,
             );
             out.push('\n');
@@ -97,7 +99,11 @@ fn unescape(text: &str) -> String {
 }
 
 /// Prints the rows of a list.
-pub(crate) fn print(format: &str, layout: &Layout, rows: &[Value]) -> Outcome {
+pub(crate) fn print(
+    format: &str,
+    layout: &Layout,
+    rows: impl IntoIterator<Item = impl Borrow<Value>>,
+) -> Outcome {
     let text = Format::parse(format, layout.table)?.render(layout, rows)?;
     console::print(text);
     Ok(())

@@ -158,7 +158,7 @@ fn draft(
     launch::extra_hosts(&record, house.parts.networks.host_gateway())?;
     launch::log_config(house, &record)?;
     crate::spec::capabilities(&record)?;
-    crate::spec::seccomp_for(&record, &house.settings)?;
+    house.filters.of(&record, &house.settings)?;
     Ok((record, warnings))
 }
 

@@ -17,8 +17,10 @@ use tokio::sync::watch;
 use crate::attach::{self, Client};
 use crate::cell::{Cell, View};
 use crate::create::new_id;
+use crate::filters::Filter;
 use crate::house::House;
 use crate::link::Link;
+use crate::record::Record;
 use crate::requests::ClientSocket;
 use crate::{Error, launch, links, spec};
 
@@ -411,9 +413,15 @@ impl ExecStart {
         let init = self.open_init(&view)?;
         let state_dir = self.state_dir();
         launch::make_dir(&state_dir)?;
-        let plan = self.plan(&view, has_input)?;
+        let container = self.container(&view);
+        let filter = self.house.filters.of(&container, &self.house.settings)?;
+        let plan = self.plan(&view, &container, &filter, has_input)?;
         let runtime = self.house.parts.runtime.clone();
-        let work = move || monitor::spawn_exec(runtime.as_fd(), &plan, &[init.as_fd()]);
+        let work = move || {
+            let fds = [Some(&init), filter.file()];
+            let fds: Vec<_> = fds.into_iter().flatten().map(AsFd::as_fd).collect();
+            monitor::spawn_exec(runtime.as_fd(), &plan, &fds)
+        };
         let spawned = tokio::task::spawn_blocking(work).await;
         let spawned = spawned
             .map_err(|error| self.problem(error))?
@@ -436,16 +444,26 @@ impl ExecStart {
         }
     }
 
-    fn plan(&self, view: &View, has_input: bool) -> Result<ExecPlan, Error> {
+    /// The container as far as it counts for this process.
+    fn container(&self, view: &View) -> Record {
+        let mut container = (*view.record).clone();
+        container.host_config.privileged |= self.exec.request.privileged;
+        container
+    }
+
+    /// The plan of a face that inherits the container's init and, if it is compiled, the filter.
+    fn plan(
+        &self,
+        view: &View,
+        container: &Record,
+        filter: &Filter,
+        has_input: bool,
+    ) -> Result<ExecPlan, Error> {
         let (record, request) = (&view.record, &self.exec.request);
         let settings = &self.house.settings;
-        let mut container = (**record).clone();
-        if request.privileged {
-            container.host_config.privileged = true;
-        }
         // One that has gone away since tells nothing; that is no reason not to start.
         let linked = links::environment(&self.house, record).unwrap_or_default();
-        let mut env = spec::environment(&container, settings, &linked);
+        let mut env = spec::environment(container, settings, &linked);
         if self.terminal {
             spec::set_variable(&mut env, "TERM", "TERM=xterm");
         }
@@ -464,7 +482,7 @@ impl ExecStart {
             args: request.cmd.clone().unwrap_or_default(),
             env,
             cwd: cwd.to_owned(),
-            ..spec::process_frame(&container, settings, self.house.apparmor)?
+            ..spec::process_frame(container, settings, self.house.apparmor)?
         };
         let user = if request.user.is_empty() {
             &record.config.user
@@ -485,7 +503,8 @@ impl ExecStart {
                 user: Some(user.clone()),
                 group_add: record.host_config.group_add.clone().unwrap_or_default(),
             },
-            seccomp: spec::seccomp_for(&container, settings)?,
+            seccomp: filter.description(),
+            filter: filter.file().map(|_| Fd(1)),
             cgroups_path: spec::cgroup_path(record, settings),
             stdio: Stdio {
                 tty: self.terminal,
@@ -532,16 +551,18 @@ impl ExecStart {
                 Err(error) => return Err(broken(error)),
             }
         }
+        // It waits in the socket until the process exists.
+        match link.send(&Request::Start, &[]).await {
+            Ok(()) | Err(monitor::channel::ChannelError::Closed) => {}
+            Err(error) => return Err(broken(error)),
+        }
         let mut pid = 0;
         // The monitor tells those whom it has; whoever came too late for it is told by the daemon.
         let mut attached = false;
         loop {
             match link.receive().await.map_err(broken)?.message {
                 Report::Attached { .. } => attached = true,
-                Report::Created { pid: created, .. } => {
-                    pid = created;
-                    link.send(&Request::Start, &[]).await.map_err(broken)?;
-                }
+                Report::Created { pid: created, .. } => pid = created,
                 Report::Started { .. } => return Ok((link, pid)),
                 Report::CreateFailed(failure) | Report::StartFailed(failure) => {
                     return Err(failed(failure, attached));

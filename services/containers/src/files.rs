@@ -20,6 +20,9 @@ use crate::{Error, launch, spec};
 /// How much of a stream is passed on at once.
 const CHUNK: usize = 128 << 10;
 
+/// Capacity of the pipe between daemon and helper: each finds work to do while the other one runs.
+const PIPE: usize = 1 << 20;
+
 /// A running operation. A stopped container cannot be started while it lasts: its root file system must not be
 /// mounted twice.
 #[derive(Debug)]
@@ -183,10 +186,13 @@ pub(crate) async fn stat(house: &Arc<House>, cell: &Arc<Cell>, path: &str) -> Re
 
 fn make_pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-    made.map_err(|errno| Error::System {
+    let (read, write) = made.map_err(|errno| Error::System {
         action: "pipe2",
         source: errno.into(),
-    })
+    })?;
+    // The kernel may refuse more than 64 KiB; that only means more turns.
+    let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
+    Ok((read, write))
 }
 
 fn piped(source: std::io::Error) -> Error {

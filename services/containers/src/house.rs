@@ -12,6 +12,7 @@ use monitor::plan::ExitRecord;
 use crate::cell::Cell;
 use crate::directory::Directory;
 use crate::exec::Execs;
+use crate::filters::Filters;
 use crate::machine::RestartPolicy;
 use crate::record::Record;
 use crate::service::Parts;
@@ -25,6 +26,7 @@ pub(crate) struct House {
     pub(crate) parts: Parts,
     pub(crate) directory: Directory<Cell>,
     pub(crate) execs: Execs,
+    pub(crate) filters: Filters,
     pub(crate) layout: Layout,
     /// How many processors the machine has.
     pub(crate) cpus: usize,

@@ -17,6 +17,7 @@ mod duration;
 mod error;
 mod exec;
 mod files;
+mod filters;
 mod health;
 mod house;
 mod inspect;

@@ -47,11 +47,10 @@ const STATES: [&str; 7] = [
 /// A filter that is not known or makes no sense.
 pub(crate) async fn list(house: &Arc<House>, request: ListRequest) -> Result<Vec<Summary>, Error> {
     let filter = Filter::new(house, &request)?;
-    let mut cells = house.directory.all();
-    cells.sort_by_key(|cell| std::cmp::Reverse(cell.view().record.created));
+    let mut views: Vec<Arc<View>> = house.directory.all().iter().map(|cell| cell.view()).collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
     let mut chosen = Vec::new();
-    for cell in cells {
-        let view = cell.view();
+    for view in views {
         if !filter.passes(house, &view) {
             continue;
         }

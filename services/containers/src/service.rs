@@ -75,6 +75,7 @@ impl Containers {
             apparmor: apparmor(),
             directory: crate::directory::Directory::default(),
             execs: crate::exec::Execs::default(),
+            filters: crate::filters::Filters::default(),
             holds: std::sync::Mutex::default(),
             settings,
             parts,

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use oci::runtime::{Linux, Root, Spec, VERSION};
 
 use crate::Error;
+use crate::filters::Filter;
 use crate::record::Record;
 use crate::settings::Settings;
 
@@ -24,10 +25,10 @@ pub(crate) use devices::{Device, all_of_host, mapped};
 pub(crate) use mounts::{Generated, Resolved, user_mounts};
 pub(crate) use namespaces::Joined;
 pub(crate) use process::{
-    capabilities, environment, frame as process_frame, seccomp_for, set as set_variable,
+    capabilities, environment, frame as process_frame, seccomp_choice, set as set_variable,
 };
 pub(crate) use resources::{limits, validate};
-pub(crate) use security::SecurityOptions;
+pub(crate) use security::{SeccompChoice, SecurityOptions};
 
 /// What a spec depends on beside the record.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) linked: &'a [String],
     /// The devices that the container gets beyond the default ones.
     pub(crate) devices: &'a [Device],
+    /// The system call filter; one that is compiled is not part of the spec.
+    pub(crate) filter: &'a Filter,
     /// Whether AppArmor is on.
     pub(crate) apparmor: bool,
 }
@@ -69,7 +72,7 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Spec, Error> {
         cgroups_path: cgroup_path(record, inputs.settings),
         namespaces: namespaces::build(inputs),
         devices: inputs.devices.iter().map(Device::node).collect(),
-        seccomp: security::seccomp(inputs, &options)?,
+        seccomp: inputs.filter.description(),
         rootfs_propagation: mounts::root_propagation(inputs.mounts),
         masked_paths: paths(&host.masked_paths, security::MASKED),
         readonly_paths: paths(&host.readonly_paths, security::READONLY),

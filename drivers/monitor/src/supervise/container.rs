@@ -56,6 +56,11 @@ impl Job for Container {
             .map(inherit::file)
             .transpose()
             .map_err(|error| engine_failure(error.to_string()))?;
+        let filter = plan
+            .filter
+            .map(inherit::filter)
+            .transpose()
+            .map_err(|error| engine_failure(error.to_string()))?;
         let ports = take_ports(&plan.ports)?;
         if let Some(process) = &mut plan.spec.process {
             process.terminal = plan.stdio.tty;
@@ -74,6 +79,7 @@ impl Job for Container {
             options.netns = netns;
             options.stdio = stdio;
             options.cgroup = cgroup.as_ref();
+            options.filter = filter;
             let process = runtime::create(&plan.spec, options).map_err(|error| runtime_failure(&error))?;
             Ok((process, ends, kept))
         });

@@ -52,6 +52,11 @@ impl Job for Exec {
             return Err(engine_failure("the exec was created already".to_owned()));
         };
         let init = inherit::file(plan.init).map_err(|error| engine_failure(error.to_string()))?;
+        let filter = plan
+            .filter
+            .map(inherit::filter)
+            .transpose()
+            .map_err(|error| engine_failure(error.to_string()))?;
         let pid = Pid::from_raw(plan.init_pid)
             .ok_or_else(|| engine_failure(format!("{} is no process id", plan.init_pid)))?;
         let mut user = ResolvedUser::default();
@@ -84,6 +89,7 @@ impl Job for Exec {
             stdio,
             cgroup: cgroup.as_ref(),
             seccomp: plan.seccomp.as_ref(),
+            filter,
             ..runtime::ExecOptions::default()
         };
         let mut process =

@@ -187,6 +187,7 @@ impl Container {
             stdio: Stdio::default(),
             log: Config::json_file(base.join("x-json.log")),
             netns: None,
+            filter: None,
             ports: Vec::new(),
             init: None,
         };
@@ -274,6 +275,7 @@ impl Container {
                 group_add: Vec::new(),
             },
             seccomp: None,
+            filter: None,
             cgroups_path: self.plan.spec.linux.as_ref().expect("linux").cgroups_path.clone(),
             stdio: Stdio {
                 open_stdin: true,

@@ -30,7 +30,11 @@ pub(super) fn compile(
     limits(process, steps)?;
     steps.push(Step::OwnStreams(process.user.uid));
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    let filter = seccomp.map(filter).transpose()?;
+    let filter = match (&options.filter, seccomp) {
+        (Some(compiled), _) => Some(filter(compiled)),
+        (None, Some(profile)) => Some(filter(&security::seccomp::compile(profile)?)),
+        (None, None) => None,
+    };
     let (early, late) = if process.no_new_privileges {
         (None, filter)
     } else {
@@ -211,25 +215,13 @@ fn identity(process: &Process, options: &Options, steps: &mut Vec<Step>) -> Resu
     Ok(())
 }
 
-fn filter(seccomp: &Seccomp) -> Result<Step, CompileError> {
-    let program = security::seccomp::compile(seccomp)?;
-    let instructions = program
-        .instructions()
-        .iter()
-        .map(|i| linux::seccomp::Instruction {
-            code: i.code,
-            jt: i.jt,
-            jf: i.jf,
-            k: i.k,
-        })
-        .collect();
-    // A filter for one thread needs no synchronisation with others; with a listener the kernel refuses it.
-    let flags = program.flags();
-    Ok(Step::Filter(Filter {
-        instructions,
-        flags,
+fn filter(program: &security::seccomp::Program) -> Step {
+    Step::Filter(Filter {
+        instructions: program.instructions().to_vec(),
+        // A filter for one thread needs no synchronisation with others; with a listener the kernel refuses it.
+        flags: program.flags(),
         notifies: program.notifies(),
-    }))
+    })
 }
 
 /// The paths to try, as `execvp` would: a name with a slash is a path, any other is looked for in PATH.

@@ -96,8 +96,13 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
         .container_list(args.on("all"), size, limit, &args.filters()?)
         .await?;
     let full = args.on("no-trunc");
-    let rows: Vec<Value> = App::json(&reply)?.items().iter().map(|c| row(c, full)).collect();
-    list::print(format, &layout(size), &rows)
+    let containers = App::json_items(&reply)?;
+    // A reply that was split into items is JSON throughout.
+    let rows = containers
+        .iter()
+        .filter_map(|json| Value::from_json(json.get().as_bytes()).ok())
+        .map(|container| row(&container, full));
+    list::print(format, &layout(size), rows)
 }
 
 /// The row of one container.

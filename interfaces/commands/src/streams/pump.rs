@@ -1,6 +1,7 @@
 //! Threads between an attached process and our three streams.
 
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 
 use client::{Hijacked, InputHalf, frames};
 use tokio::sync::mpsc;
@@ -70,7 +71,7 @@ impl Pump {
 }
 
 fn copy_output(mut from: impl Read, framed: bool) -> io::Result<()> {
-    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let (mut out, mut err) = (Unbuffered(rustix::stdio::stdout()), io::stderr());
     if framed {
         return frames::copy(&mut from, &mut out, &mut err);
     }
@@ -85,6 +86,19 @@ fn copy_output(mut from: impl Read, framed: bool) -> io::Result<()> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
+    }
+}
+
+/// Our standard output without the standard library's buffer, which looks for line ends in all that passes through.
+struct Unbuffered(BorrowedFd<'static>);
+
+impl Write for Unbuffered {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(self.0, data)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

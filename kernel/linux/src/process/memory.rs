@@ -19,6 +19,15 @@ pub fn release_free_memory() {
     }
 }
 
+/// Bounds how many heaps the allocator keeps for threads (one by default for each thread up to eight times the number of
+/// processors): what one of them has freed is then of use to the others. Call it before the first thread is started.
+pub fn share_heap(most: i32) {
+    // SAFETY: only sets a parameter of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, most);
+    }
+}
+
 #[inline(never)]
 fn release_stack() {
     let here = 0_u8;

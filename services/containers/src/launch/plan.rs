@@ -161,6 +161,7 @@ pub(super) fn spawn(
     let host = &record.host_config;
     let devices = devices(record)?;
     let linked = links::environment(house, record)?;
+    let filter = house.filters.of(record, &house.settings)?;
     let spec = spec::build(&Inputs {
         record,
         linked: &linked,
@@ -169,6 +170,7 @@ pub(super) fn spawn(
         generated: &generated,
         joined: &joined,
         devices: &devices,
+        filter: &filter,
         apparmor: house.apparmor,
     })?;
     let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
@@ -177,6 +179,7 @@ pub(super) fn spawn(
         Fd(u32::try_from(fds.len() - 1).unwrap_or(u32::MAX))
     };
     let netns_index = netns.as_ref().map(|fd| inherit(fd.as_fd()));
+    let filter_index = filter.file().map(|file| inherit(file.as_fd()));
     let ports = sockets
         .iter()
         .map(|socket| Port {
@@ -207,6 +210,7 @@ pub(super) fn spawn(
         },
         log: log_config(house, record)?,
         netns: netns_index,
+        filter: filter_index,
         ports,
         init: host
             .init

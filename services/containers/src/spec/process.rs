@@ -1,11 +1,11 @@
 //! The process: arguments, environment, directory, capabilities, limits.
 
-use oci::runtime::{Capabilities, ConsoleSize, Process, Rlimit, Seccomp};
+use oci::runtime::{Capabilities, ConsoleSize, Process, Rlimit};
 use security::capabilities::{CapabilitySet, for_container};
 
 use api_types::container::Ulimit;
 
-use super::{Inputs, SecurityOptions};
+use super::{Inputs, SeccompChoice, SecurityOptions};
 use crate::Error;
 use crate::record::Record;
 use crate::settings::Settings;
@@ -94,13 +94,13 @@ fn sets(capable: CapabilitySet) -> Capabilities {
     }
 }
 
-/// The system-call filter of a container, for its execs too.
+/// What decides the system-call filter of a container, and of its execs.
 ///
 /// # Errors
-/// A profile that cannot be read.
-pub(crate) fn seccomp_for(record: &Record, settings: &Settings) -> Result<Option<Seccomp>, Error> {
+/// An option that is not known.
+pub(crate) fn seccomp_choice(record: &Record, settings: &Settings) -> Result<SeccompChoice, Error> {
     let options = SecurityOptions::parse(record.host_config.security_opt.as_deref().unwrap_or_default())?;
-    super::security::profile(record, settings, &options)
+    super::security::choice(record, settings, &options)
 }
 
 /// Docker's environment, in its order: the defaults, what links tell, then what image and user set, the later value in

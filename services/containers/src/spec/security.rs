@@ -1,9 +1,9 @@
 //! `--security-opt`, and which paths and calls are closed to a container.
 
 use oci::runtime::Seccomp;
+use security::capabilities::CapabilitySet;
 use security::seccomp::{Context, Profile, default_profile};
 
-use super::Inputs;
 use crate::Error;
 use crate::record::Record;
 use crate::settings::Settings;
@@ -106,27 +106,47 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-pub(super) fn seccomp(inputs: &Inputs<'_>, options: &SecurityOptions) -> Result<Option<Seccomp>, Error> {
-    profile(inputs.record, inputs.settings, options)
+/// What a container's system call filter depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum SeccompChoice {
+    Unconfined,
+    /// The built-in profile, for a process with these capabilities.
+    Builtin(CapabilitySet),
+    /// The text of a profile.
+    Profile(String, CapabilitySet),
+}
+
+impl SeccompChoice {
+    /// The filter, described as in a runtime-spec.
+    ///
+    /// # Errors
+    /// A profile that cannot be read.
+    pub(crate) fn resolve(&self) -> Result<Option<Seccomp>, Error> {
+        match self {
+            Self::Unconfined => Ok(None),
+            Self::Builtin(capabilities) => Ok(Some(default_profile(&Context::native(*capabilities)))),
+            Self::Profile(text, capabilities) => {
+                let profile = Profile::parse(text.as_bytes()).map_err(Error::part)?;
+                Ok(profile.resolve(&Context::native(*capabilities)))
+            }
+        }
+    }
 }
 
 /// The filter: the container's own, else the daemon's, else the built-in one; none for a privileged container.
-pub(super) fn profile(
+pub(super) fn choice(
     record: &Record,
     settings: &Settings,
     options: &SecurityOptions,
-) -> Result<Option<Seccomp>, Error> {
+) -> Result<SeccompChoice, Error> {
     let chosen = options.seccomp.as_deref();
     if chosen.is_none() && record.host_config.privileged {
-        return Ok(None);
+        return Ok(SeccompChoice::Unconfined);
     }
-    let context = Context::native(super::capabilities(record)?);
-    match chosen.or(settings.seccomp_profile.as_deref()) {
-        Some("unconfined") => Ok(None),
-        None | Some("builtin") => Ok(Some(default_profile(&context))),
-        Some(text) => {
-            let profile = Profile::parse(text.as_bytes()).map_err(Error::part)?;
-            Ok(profile.resolve(&context))
-        }
-    }
+    let capabilities = super::capabilities(record)?;
+    Ok(match chosen.or(settings.seccomp_profile.as_deref()) {
+        Some("unconfined") => SeccompChoice::Unconfined,
+        None | Some("builtin") => SeccompChoice::Builtin(capabilities),
+        Some(text) => SeccompChoice::Profile(text.to_owned(), capabilities),
+    })
 }

@@ -34,7 +34,7 @@ pub(crate) fn record() -> Record {
     }
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::new(
         "/data".into(),
         "/exec".into(),
@@ -52,6 +52,7 @@ fn spec(record: &Record) -> Result<Spec, Error> {
         joined: &Joined::default(),
         linked: &[],
         devices: &[],
+        filter: &crate::filters::Filters::default().of(record, &settings())?,
         apparmor: false,
     })
 }

@@ -1,6 +1,6 @@
 //! A local file or tree as a tar stream.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,8 +119,9 @@ fn add(
         return archive.append_link(&mut header, name, std::fs::read_link(path)?);
     }
     if kind.is_file() {
-        let mut file = std::fs::File::open(path)?;
-        return archive.append_file(name, &mut file);
+        // No more than the size in the header, should the file grow meanwhile.
+        let file = std::fs::File::open(path)?.take(meta.len());
+        return archive.append_data(&mut header, name, io::BufReader::with_capacity(LIMIT, file));
     }
     header.set_size(0);
     header.set_entry_type(if kind.is_fifo() {
