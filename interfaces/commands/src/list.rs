@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn render(format: &str) -> String {
-        match Format::parse(format, LAYOUT.table).and_then(|f| f.render(&LAYOUT, &rows())) {
+        match Format::parse(format, LAYOUT.table).and_then(|f| f.render(&LAYOUT, rows())) {
             Ok(text) => text,
             Err(failure) => failure.message,
         }

@@ -25,6 +25,8 @@ pub(super) const ROWS: [(&str, &str); 4] = [
 ];
 
 const CONTAINERS: usize = 20;
+/// Memory is measured at rest.
+const REST: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Adds the lines that are wanted.
 pub(super) fn measure(
@@ -80,6 +82,7 @@ fn memory(engines: &[Engine]) -> Result<(ByEngine, ByEngine)> {
         for _ in 0..CONTAINERS {
             engine.ok(&["run", "-d", "busybox", "sleep", "100000"])?;
         }
+        std::thread::sleep(REST);
         let (own, beside) = programs(&engine.name);
         let now = processes();
         let sum = |names: &[&str], new_only: bool| {

@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         most: 20,
         only: &[],
         aim: None,
-        prepare: |engine, _| (0..100).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
+        prepare: |engine, _| create(engine, 100),
         measure: |engine, _, _| engine.time(&["ps", "-a"]),
     },
     Row {
@@ -162,13 +162,13 @@ pub(super) const ROWS: &[Row] = &[
         most: 3,
         only: &[],
         aim: Some(Aim::Times(5.0)),
-        prepare: nothing,
-        measure: |engine, _, round| {
+        prepare: lines,
+        measure: |engine, work, round| {
             let name = format!("o{round}");
-            let script =
-                "yes 0123456789012345678901234567890123456789012345678901234567890123 | head -c 200000000";
+            let volume = format!("{}:/lines:ro", work.join("lines").display());
             let start = Instant::now();
-            let mut command = engine.command(&["run", "--name", &name, "busybox", "sh", "-c", script]);
+            let mut command =
+                engine.command(&["run", "--name", &name, "-v", &volume, "busybox", "cat", "/lines"]);
             let mut child = command.stdout(Stdio::piped()).spawn()?;
             let mut output = child.stdout.take().context("pipe")?;
             let bytes = std::io::copy(&mut output, &mut std::io::sink())?;
@@ -219,13 +219,38 @@ pub(super) const ROWS: &[Row] = &[
         most: 9,
         only: &["dhow", "docker"],
         aim: Some(Aim::Most(0.03)),
-        prepare: |engine, _| (0..1000).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop)),
+        prepare: |engine, _| create(engine, 1000),
         measure: |engine, _, _| engine.time(&["ps", "-a"]),
     },
 ];
 
 fn nothing(_: &Engine, _: &Path) -> Result<()> {
     Ok(())
+}
+
+/// 200 MB of lines of 65 bytes, in a file: what prints them must not be slower than the engine.
+fn lines(_: &Engine, work: &Path) -> Result<()> {
+    let file = work.join("lines");
+    if !file.exists() {
+        let line = [b"0123456789".repeat(6), b"0123\n".to_vec()].concat();
+        let mut text = line.repeat(200_000_000 / line.len() + 1);
+        text.truncate(200_000_000);
+        fs::write(file, text)?;
+    }
+    Ok(())
+}
+
+/// Makes containers that never run, some at a time.
+fn create(engine: &Engine, count: usize) -> Result<()> {
+    const AT_ONCE: usize = 4;
+    let part = |_| (0..count / AT_ONCE).try_for_each(|_| engine.ok(&["create", "busybox", "true"]).map(drop));
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..AT_ONCE).map(|n| scope.spawn(move || part(n))).collect();
+        parts.into_iter().try_for_each(|part| {
+            part.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })
 }
 
 pub(super) fn large(_: &Engine, work: &Path) -> Result<()> {

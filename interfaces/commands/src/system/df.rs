@@ -52,7 +52,7 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     if args.on("verbose") {
         return verbose(&usage);
     }
-    list::print(args.text("format"), &LAYOUT, &rows(&usage))
+    list::print(args.text("format"), &LAYOUT, rows(&usage))
 }
 
 fn rows(usage: &Value) -> Vec<Value> {
