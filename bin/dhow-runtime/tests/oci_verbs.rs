@@ -3,110 +3,12 @@
 // Tests say on stderr that they were skipped.
 #![allow(clippy::print_stderr)]
 
+mod place;
+
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
+use place::Place;
 use serde_json::{Value, json};
-
-struct Place {
-    directory: tempfile::TempDir,
-    id: String,
-}
-
-impl Place {
-    /// A bundle with busybox whose process is a shell with this script; `None` where tests of this kind cannot run.
-    fn new(name: &str, script: &str) -> Option<Self> {
-        let busybox = PathBuf::from("/bin/busybox");
-        let root = std::fs::metadata("/proc/self")
-            .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
-            .ok()?
-            == 0;
-        if !root || !busybox.exists() {
-            eprintln!("skipped: needs root and a static busybox (apt-get install busybox-static)");
-            return None;
-        }
-        let directory = tempfile::tempdir().expect("directory");
-        let place = Self {
-            directory,
-            id: format!("{name}-{}", std::process::id()),
-        };
-        let bin = place.bundle().join("rootfs/bin");
-        std::fs::create_dir_all(&bin).expect("mkdir");
-        std::fs::copy(busybox, bin.join("busybox")).expect("copy");
-        for applet in ["sh", "sleep", "cat", "echo", "true", "readlink"] {
-            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
-        }
-        let bundle = place.bundle();
-        assert!(
-            place
-                .run(&["spec", "-b", bundle.to_str().expect("utf-8")])
-                .status
-                .success()
-        );
-        let path = bundle.join("config.json");
-        let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).expect("spec")).expect("json");
-        spec["process"]["terminal"] = json!(false);
-        spec["process"]["args"] = json!(["sh", "-c", script]);
-        spec["linux"]["cgroupsPath"] = json!(format!("/dhow-test-{}", place.id));
-        std::fs::write(path, spec.to_string()).expect("config");
-        Some(place)
-    }
-
-    fn bundle(&self) -> PathBuf {
-        self.directory.path().join("bundle")
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
-            .arg("--root")
-            .arg(self.directory.path().join("state"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("run")
-    }
-
-    /// The verb on the container; its standard output. Fails the test when the verb does.
-    fn verb(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}");
-        String::from_utf8(output.stdout).expect("utf-8")
-    }
-
-    fn create(&self, verb: &str) -> Output {
-        let bundle = self.bundle();
-        // The container keeps the streams: pipes would never end.
-        let status = Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
-            .arg("--root")
-            .arg(self.directory.path().join("state"))
-            .args([verb, "-b", bundle.to_str().expect("utf-8"), &self.id])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("run");
-        Output {
-            status,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        }
-    }
-
-    fn state(&self) -> Value {
-        serde_json::from_str(&self.verb(&["state", &self.id])).expect("json")
-    }
-
-    fn status(&self) -> String {
-        self.state()["status"].as_str().expect("status").to_owned()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.run(&["delete", "--force", &self.id]);
-    }
-}
 
 #[test]
 fn a_container_lives_from_create_to_delete() {
@@ -132,13 +34,7 @@ fn a_container_lives_from_create_to_delete() {
     place.verb(&["resume", &place.id]);
     assert_eq!(place.status(), "running");
     place.verb(&["kill", &place.id, "KILL"]);
-    for _ in 0..1000 {
-        if place.status() == "stopped" {
-            break;
-        }
-        std::thread::yield_now();
-    }
-    assert_eq!(place.status(), "stopped");
+    place.await_status("stopped");
     place.verb(&["delete", &place.id]);
     assert!(!place.run(&["state", &place.id]).status.success());
 }

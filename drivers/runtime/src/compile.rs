@@ -53,6 +53,8 @@ pub struct Options {
     pub kcore: bool,
     /// A filter that was compiled beforehand; it overrules the spec's.
     pub filter: Option<security::seccomp::Program>,
+    /// The caller may mount, and so make binds that root of a user namespace may not.
+    pub may_mount: bool,
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             no_pivot: false,
             kcore: true,
             filter: None,
+            may_mount: true,
         }
     }
 }

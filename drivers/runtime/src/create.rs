@@ -276,6 +276,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         no_pivot: options.no_pivot,
         kcore: Path::new("/proc/kcore").exists(),
         filter: None,
+        may_mount: rustix::process::geteuid().is_root(),
     })
 }
 

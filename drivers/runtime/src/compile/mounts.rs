@@ -130,7 +130,7 @@ fn one(
         ));
     }
     let mut source = source(mount, &sorted, linux, options)?;
-    if let Some(prepared) = prepared(mount, &mut sorted, &source, linux)? {
+    if let Some(prepared) = prepared(mount, &mut sorted, &source, linux, options)? {
         source = Source::Prepared {
             place: program.prepared.len(),
             path: prepared.path.clone(),
@@ -206,6 +206,7 @@ fn prepared(
     sorted: &mut MountOptions,
     source: &Source,
     linux: &Linux,
+    options: &Options,
 ) -> Result<Option<Prepared>, CompileError> {
     let shift = shift(mount, sorted, linux)?;
     let in_user_namespace = linux.namespaces.iter().any(|n| n.kind == NamespaceKind::User);
@@ -215,7 +216,7 @@ fn prepared(
             None => Ok(None),
         };
     };
-    if shift.is_none() && !in_user_namespace {
+    if shift.is_none() && !(in_user_namespace && options.may_mount) {
         return Ok(None);
     }
     Ok(Some(Prepared {
