@@ -54,6 +54,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         no_new_keyring: options.no_new_keyring,
         id: "exec".to_owned(),
         preserve_fds: options.preserve_fds,
+        may_mount: rustix::process::geteuid().is_root(),
         available_capabilities: linux::caps::bounding(),
         home: if has_home {
             None

@@ -138,6 +138,7 @@ fn walk(
             Ok(())
         }
         Step::NoNewPrivileges => linux::process::set_no_new_privileges(),
+        Step::Hide => linux::process::set_dumpable(false),
         Step::Bounding(keep) => linux::caps::limit_bounding(*keep),
         Step::Become {
             uid,

@@ -212,6 +212,9 @@ pub enum Step {
     Umask(u32),
     /// No privileges through execve.
     NoNewPrivileges,
+    /// Keeps processes of the container from looking into this one, which still has what the caller gave it
+    /// (CVE-2016-9962); the execution ends that.
+    Hide,
     /// Limits the bounding set.
     Bounding(u64),
     /// Becomes the user.
@@ -412,6 +415,7 @@ impl Step {
             Self::OwnStreams(_) => "fchown of a standard stream".into(),
             Self::Umask(_) => "umask".into(),
             Self::NoNewPrivileges => "set no_new_privs".into(),
+            Self::Hide => "set dumpable".into(),
             Self::Bounding(_) => "unable to apply bounding set".into(),
             Self::Become { uid, gid, .. } => format!("unable to become user {uid}:{gid}"),
             Self::Capabilities { .. } => "unable to apply caps".into(),

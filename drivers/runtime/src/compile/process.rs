@@ -194,6 +194,10 @@ fn identity(process: &Process, options: &Options, steps: &mut Vec<Step>) -> Resu
     let default = oci::runtime::Capabilities::default();
     let capabilities = process.capabilities.as_ref().unwrap_or(&default);
     let set = |names: &[String]| CapabilitySet::from_names(names).map(|set| set.0 & available);
+    // From here on it has no more rights than the container's processes. A caller without rights must be able to enter it.
+    if options.may_mount {
+        steps.push(Step::Hide);
+    }
     steps.push(Step::Bounding(set(&capabilities.bounding)?));
     steps.push(Step::Become {
         uid: process.user.uid,

@@ -1,9 +1,9 @@
 //! Steps that concern the standard streams.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use linux::{Errno, Result};
-use rustix::fs::{FileType, Mode, OFlags, Uid};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Uid};
 
 use super::{Context, State, root};
 use crate::channel::{self, Notice};
@@ -64,11 +64,23 @@ pub(super) fn terminal(
     linux::tty::make_controlling(&slave)?;
     if console {
         let mount = linux::mount::clone_tree(slave.as_fd(), c"", false)?;
-        let target =
-            linux::fd::ensure_file_in_root(root(state)?, c"/dev/console", Mode::from_raw_mode(0o620))?;
+        let target = console_place(root(state)?)?;
         linux::mount::attach(mount.as_fd(), target.as_fd())?;
     }
     Ok(())
+}
+
+/// The file that shows the terminal. A symbolic link in its place would let an image choose what is covered, and so
+/// keep it from being protected (CVE-2025-52565).
+fn console_place(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match rustix::fs::openat2(root, c"/dev/console", flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT) => {
+            linux::fd::ensure_file_in_root(root, c"/dev/console", Mode::from_raw_mode(0o620))
+        }
+        other => other,
+    }
 }
 
 /// Gives the streams to the user, so that `/dev/stdout` can be opened again; not those that are shared devices.

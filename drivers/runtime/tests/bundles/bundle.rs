@@ -9,7 +9,7 @@ use oci::runtime::{Capabilities, Linux, Mount, Namespace, NamespaceKind, Process
 use runtime::{CreateOptions, Created, Error, RootfsSource, Stdio};
 
 const APPLETS: &str = "sh true ls cat id mount sleep ps hostname echo touch stat env pwd tty stty test grep readlink head \
-                       mkdir ip ulimit wc mknod chmod kill uname sed cut ionice";
+                       mkdir ip ulimit wc mknod chmod kill uname sed cut ionice umount";
 
 pub(crate) fn busybox() -> Option<&'static Path> {
     Some(Path::new("/bin/busybox")).filter(|path| path.exists())
@@ -100,6 +100,14 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn of(created: Created, output: OwnedFd) -> Self {
         Self { created, output }
+    }
+
+    /// Everything that one which runs already writes until its end.
+    pub(crate) fn read(&mut self) -> String {
+        let mut text = String::new();
+        let output = self.output.try_clone().expect("dup");
+        std::fs::File::from(output).read_to_string(&mut text).expect("output");
+        text
     }
 
     pub(crate) fn finish(mut self) -> (String, Exit) {
