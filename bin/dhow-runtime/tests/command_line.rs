@@ -31,30 +31,76 @@ fn wrong_usage_is_told_as_runc_tells_it() {
         (&["foo"][..], 3, "No help topic for 'foo'"),
         (&["create"], 1, "\\\"create\\\" requires exactly 1 argument(s)"),
         (&["exec"], 1, "\\\"exec\\\" requires a minimum of 1 argument(s)"),
-        (&["kill", "a", "b", "c"], 1, "\\\"kill\\\" requires a maximum of 2 argument(s)"),
-        (&["create", "--nope", "x"], 1, "flag provided but not defined: -nope"),
+        (
+            &["kill", "a", "b", "c"],
+            1,
+            "\\\"kill\\\" requires a maximum of 2 argument(s)",
+        ),
+        (
+            &["create", "--nope", "x"],
+            1,
+            "flag provided but not defined: -nope",
+        ),
         (&["--nope"], 1, "flag provided but not defined: -nope"),
         (&["--log-format", "yaml", "list"], 1, "invalid log-format: yaml"),
         (&["--rootless", "maybe", "list"], 1, "--rootless"),
         (&["--systemd-cgroup", "list"], 1, "--systemd-cgroup"),
         (&["state", "absent"], 1, "container does not exist"),
-        (&["exec", "absent", "sh"], 255, "exec failed: container does not exist"),
+        (
+            &["exec", "absent", "sh"],
+            255,
+            "exec failed: container does not exist",
+        ),
         (&["delete", "absent"], 1, "container does not exist"),
         (&["kill", "absent"], 1, "container does not exist"),
         (&["list", "-f", "yaml"], 1, "invalid format option"),
         (&["state", "../x"], 1, "invalid container ID format"),
         (&["create", "-b", "/nowhere", "x"], 1, "/nowhere"),
-        (&["update", "--memory", "lots", "x"], 1, "container does not exist"),
+        (
+            &["update", "--memory", "lots", "x"],
+            1,
+            "container does not exist",
+        ),
     ] {
         let output = place.run(arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(text),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
     }
     assert!(stdout(&place.run(&["create"])).starts_with("Incorrect Usage"));
-    for verb in ["checkpoint", "create", "delete", "events", "exec", "features", "kill", "list", "pause", "ps", "restore", "resume", "run", "spec", "start", "state", "update"] {
+    for verb in [
+        "checkpoint",
+        "create",
+        "delete",
+        "events",
+        "exec",
+        "features",
+        "kill",
+        "list",
+        "pause",
+        "ps",
+        "restore",
+        "resume",
+        "run",
+        "spec",
+        "start",
+        "state",
+        "update",
+    ] {
         assert!(place.verb(&["--help"]).contains(&format!("   {verb} ")), "{verb}");
         let help = place.verb(&[verb, "--help"]);
-        assert!(help.starts_with(&format!("NAME:\n   dhow-runtime {verb} - ")), "{help}");
+        assert!(
+            help.starts_with(&format!("NAME:\n   dhow-runtime {verb} - ")),
+            "{help}"
+        );
         assert_eq!(place.verb(&["help", verb]), help);
     }
     assert!(place.verb(&["--version"]).starts_with("dhow-runtime version "));
@@ -66,15 +112,27 @@ fn bad_bundles_get_one_line_that_names_the_field() {
         return;
     };
     let changes: [(&str, fn(&mut Value)); 10] = [
-        ("process.user.uid", |spec| spec["process"]["user"]["uid"] = json!("root")),
-        ("mounts[1].options", |spec| spec["mounts"][1]["options"] = json!("ro")),
-        ("linux.namespaces[0].type", |spec| spec["linux"]["namespaces"][0]["type"] = json!("moon")),
+        ("process.user.uid", |spec| {
+            spec["process"]["user"]["uid"] = json!("root")
+        }),
+        ("mounts[1].options", |spec| {
+            spec["mounts"][1]["options"] = json!("ro")
+        }),
+        ("linux.namespaces[0].type", |spec| {
+            spec["linux"]["namespaces"][0]["type"] = json!("moon")
+        }),
         ("process.args", |spec| spec["process"]["args"] = json!(7)),
         ("ociVersion", |spec| spec["ociVersion"] = json!("2.0.0")),
         ("cwd", |spec| spec["process"]["cwd"] = json!("relative")),
-        ("RLIMIT_MOON", |spec| spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_MOON", "soft": 1, "hard": 1 }])),
-        ("rootfsPropagation", |spec| spec["linux"]["rootfsPropagation"] = json!("sideways")),
-        ("CAP_MOON", |spec| spec["process"]["capabilities"]["bounding"] = json!(["CAP_MOON"])),
+        ("RLIMIT_MOON", |spec| {
+            spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_MOON", "soft": 1, "hard": 1 }])
+        }),
+        ("rootfsPropagation", |spec| {
+            spec["linux"]["rootfsPropagation"] = json!("sideways")
+        }),
+        ("CAP_MOON", |spec| {
+            spec["process"]["capabilities"]["bounding"] = json!(["CAP_MOON"])
+        }),
         ("oomScoreAdj", |spec| spec["process"]["oomScoreAdj"] = json!(4000)),
     ];
     let path = place.bundle().join("config.json");
@@ -142,13 +200,20 @@ fn pid_files_descriptors_and_consoles_are_handed_over() {
     };
     let master = receive(&consoles);
     let pidfd = receive(&pidfds);
-    assert_eq!(std::fs::read_to_string(path("pid")).expect("pid file"), place.state()["pid"].to_string());
+    assert_eq!(
+        std::fs::read_to_string(path("pid")).expect("pid file"),
+        place.state()["pid"].to_string()
+    );
     place.verb(&["start", &place.id]);
     let mut text = Vec::new();
     let _ = std::fs::File::from(master).read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     assert_eq!(text, "from descriptor 3\r\n/dev/pts/0\r\n33 99\r\n");
-    rustix::event::poll(&mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)], None).expect("its end");
+    rustix::event::poll(
+        &mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)],
+        None,
+    )
+    .expect("its end");
     place.await_status("stopped");
     assert_eq!(place.state()["pid"], 0);
 }
@@ -163,7 +228,10 @@ fn a_terminal_needs_somebody_who_holds_it() {
         let bundle = place.bundle();
         let output = place.run(&[flags, &["-b", bundle.to_str().expect("utf-8"), &place.id]].concat());
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains("cannot allocate tty if runc will detach without setting console socket"));
+        assert!(
+            stderr(&output)
+                .contains("cannot allocate tty if runc will detach without setting console socket")
+        );
     }
     place.configure(|spec| spec["process"]["terminal"] = json!(false));
     let output = place.run_bundle(&["--console-socket", "/nowhere"]);
@@ -179,20 +247,52 @@ fn an_exec_has_what_its_flags_say() {
     place.verb(&["start", &place.id]);
     let script = "pwd; echo $A$B; id -u; id -g; id -G; grep -E 'NoNewPrivs|CapBnd' /proc/self/status";
     let text = place.verb(&[
-        "exec", "--cwd", "/bin", "-e", "A=1", "--env", "B=2", "-u", "7:8", "-g", "9", "--additional-gids=10", "--no-new-privs",
-        "-c", "CAP_SYS_ADMIN", &place.id, "sh", "-c", script,
+        "exec",
+        "--cwd",
+        "/bin",
+        "-e",
+        "A=1",
+        "--env",
+        "B=2",
+        "-u",
+        "7:8",
+        "-g",
+        "9",
+        "--additional-gids=10",
+        "--no-new-privs",
+        "-c",
+        "CAP_SYS_ADMIN",
+        &place.id,
+        "sh",
+        "-c",
+        script,
     ]);
     // kill 5, net_bind_service 10, sys_admin 21, audit_write 29
-    assert_eq!(text, "/bin\n12\n7\n8\n8 9 10\nCapBnd:\t0000000020200420\nNoNewPrivs:\t1\n");
+    assert_eq!(
+        text,
+        "/bin\n12\n7\n8\n8 9 10\nCapBnd:\t0000000020200420\nNoNewPrivs:\t1\n"
+    );
     let file = place.directory.path().join("process.json");
-    let process = json!({ "args": ["sh", "-c", "echo from $X; exit 6"], "cwd": "/", "env": ["X=file", "PATH=/bin"] });
+    let process =
+        json!({ "args": ["sh", "-c", "echo from $X; exit 6"], "cwd": "/", "env": ["X=file", "PATH=/bin"] });
     std::fs::write(&file, process.to_string()).expect("process");
     let output = place.run(&["exec", "-p", file.to_str().expect("utf-8"), &place.id]);
-    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(6), "from file\n"));
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(6), "from file\n")
+    );
     let pid_file = place.directory.path().join("exec.pid");
     let status = place
         .command()
-        .args(["exec", "-d", "--pid-file", pid_file.to_str().expect("utf-8"), &place.id, "sleep", "999"])
+        .args([
+            "exec",
+            "-d",
+            "--pid-file",
+            pid_file.to_str().expect("utf-8"),
+            &place.id,
+            "sleep",
+            "999",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
@@ -206,9 +306,18 @@ fn an_exec_has_what_its_flags_say() {
     assert!(table.contains("PID") && table.contains("sleep 999"), "{table}");
     place.verb(&["pause", &place.id]);
     let output = place.run(&["exec", &place.id, "true"]);
-    assert!(stderr(&output).contains("cannot exec in a paused container"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("cannot exec in a paused container"),
+        "{}",
+        stderr(&output)
+    );
     place.verb(&["resume", &place.id]);
-    for (flag, value) in [("-u", "root"), ("-g", "wheel"), ("-c", "CAP_MOON"), ("--preserve-fds", "some")] {
+    for (flag, value) in [
+        ("-u", "root"),
+        ("-g", "wheel"),
+        ("-c", "CAP_MOON"),
+        ("--preserve-fds", "some"),
+    ] {
         let output = place.run(&["exec", flag, value, &place.id, "true"]);
         assert_eq!(output.status.code(), Some(255), "{flag}");
         assert!(stderr(&output).contains(value), "{flag}: {}", stderr(&output));
@@ -245,18 +354,33 @@ fn an_exec_can_be_put_into_a_group_below() {
         place.verb(&command)
     };
     let of = |text: &str, controller: &str| {
-        let line = text.lines().find(|line| line.contains(&format!(":{controller}:")));
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!(":{controller}:")));
         line.map(|line| line.rsplit(':').next().unwrap_or_default().to_owned())
     };
     let all = groups(&["--cgroup", "below"]);
-    assert!(of(&all, "pids").is_some_and(|path| path.ends_with("/below")), "{all}");
+    assert!(
+        of(&all, "pids").is_some_and(|path| path.ends_with("/below")),
+        "{all}"
+    );
     let one = groups(&["--cgroup", "pids:below"]);
-    assert!(of(&one, "pids").is_some_and(|path| path.ends_with("/below")), "{one}");
-    assert!(of(&one, "freezer").is_some_and(|path| !path.ends_with("/below")), "{one}");
+    assert!(
+        of(&one, "pids").is_some_and(|path| path.ends_with("/below")),
+        "{one}"
+    );
+    assert!(
+        of(&one, "freezer").is_some_and(|path| !path.ends_with("/below")),
+        "{one}"
+    );
     let output = place.run(&["exec", "--cgroup", "absent", &place.id, "true"]);
     assert!(stderr(&output).contains("absent"), "{}", stderr(&output));
     let output = place.run(&["exec", "--cgroup", "../..", &place.id, "true"]);
-    assert!(stderr(&output).contains("invalid cgroup path"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("invalid cgroup path"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -267,15 +391,33 @@ fn limits_are_updated_and_measured() {
     place.configure(|spec| spec["linux"]["resources"]["pids"] = json!({ "limit": 50 }));
     assert!(place.create("create").status.success());
     place.verb(&["start", &place.id]);
-    place.verb(&["update", "--memory", "64m", "--memory-swap", "-1", "--pids-limit", "60", "--cpu-share", "512", &place.id]);
+    place.verb(&[
+        "update",
+        "--memory",
+        "64m",
+        "--memory-swap",
+        "-1",
+        "--pids-limit",
+        "60",
+        "--cpu-share",
+        "512",
+        &place.id,
+    ]);
     let stats = |place: &Place| -> Value {
         serde_json::from_str(&place.verb(&["events", "--stats", &place.id])).expect("json")
     };
     let first = stats(&place);
-    assert_eq!((&first["type"], &first["id"]), (&json!("stats"), &json!(place.id)));
+    assert_eq!(
+        (&first["type"], &first["id"]),
+        (&json!("stats"), &json!(place.id))
+    );
     assert_eq!(first["data"]["memory"]["usage"]["limit"], json!(64 << 20));
     assert_eq!(first["data"]["pids"]["limit"], 60);
-    assert!(first["data"]["cpu"]["usage"]["total"].as_u64().is_some_and(|time| time > 0));
+    assert!(
+        first["data"]["cpu"]["usage"]["total"]
+            .as_u64()
+            .is_some_and(|time| time > 0)
+    );
     // What containerd does: changes on standard input.
     let mut child = place
         .command()
@@ -284,21 +426,48 @@ fn limits_are_updated_and_measured() {
         .spawn()
         .expect("run");
     let resources = json!({ "memory": { "limit": 32 << 20 }, "cpu": { "quota": 50_000, "period": 100_000 } });
-    std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), resources.to_string().as_bytes()).expect("written");
+    std::io::Write::write_all(
+        &mut child.stdin.take().expect("stdin"),
+        resources.to_string().as_bytes(),
+    )
+    .expect("written");
     assert!(child.wait().expect("end").success());
     let second = stats(&place);
     assert_eq!(second["data"]["memory"]["usage"]["limit"], json!(32 << 20));
     assert_eq!(second["data"]["pids"]["limit"], 60);
     let kept: Value = serde_json::from_slice(
-        &std::fs::read(place.directory.path().join("state").join(&place.id).join("config.json")).expect("kept"),
+        &std::fs::read(
+            place
+                .directory
+                .path()
+                .join("state")
+                .join(&place.id)
+                .join("config.json"),
+        )
+        .expect("kept"),
     )
     .expect("json");
     let kept = &kept["linux"]["resources"];
-    assert_eq!((&kept["pids"]["limit"], &kept["cpu"]["shares"], &kept["cpu"]["quota"]), (&json!(60), &json!(512), &json!(50_000)));
+    assert_eq!(
+        (
+            &kept["pids"]["limit"],
+            &kept["cpu"]["shares"],
+            &kept["cpu"]["quota"]
+        ),
+        (&json!(60), &json!(512), &json!(50_000))
+    );
     let output = place.run(&["update", "--l3-cache-schema", "L3:0=1", &place.id]);
-    assert!(stderr(&output).contains("has no linux.intelRdt"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("has no linux.intelRdt"),
+        "{}",
+        stderr(&output)
+    );
     let output = place.run(&["update", "--memory", "1x", &place.id]);
-    assert!(stderr(&output).contains("invalid value for memory"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("invalid value for memory"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -307,7 +476,9 @@ fn events_tell_statistics_and_want_of_memory_until_the_end() {
     let Some(place) = Place::new("events", script) else {
         return;
     };
-    place.configure(|spec| spec["linux"]["resources"]["memory"] = json!({ "limit": 16 << 20, "swap": 16 << 20 }));
+    place.configure(|spec| {
+        spec["linux"]["resources"]["memory"] = json!({ "limit": 16 << 20, "swap": 16 << 20 })
+    });
     let bundle = place.bundle();
     let mut container = place
         .command()
@@ -317,7 +488,13 @@ fn events_tell_statistics_and_want_of_memory_until_the_end() {
         .stderr(Stdio::null())
         .spawn()
         .expect("run");
-    let running = || place.run(&["state", &place.id]).stdout.windows(7).any(|word| word == b"running");
+    let running = || {
+        place
+            .run(&["state", &place.id])
+            .stdout
+            .windows(7)
+            .any(|word| word == b"running")
+    };
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !running() {
         assert!(std::time::Instant::now() < end, "it does not start");
@@ -330,9 +507,8 @@ fn events_tell_statistics_and_want_of_memory_until_the_end() {
         .spawn()
         .expect("events");
     let mut lines = BufReader::new(events.stdout.take().expect("stdout")).lines();
-    let mut next = || -> Value {
-        serde_json::from_str(&lines.next().expect("a line").expect("read")).expect("json")
-    };
+    let mut next =
+        || -> Value { serde_json::from_str(&lines.next().expect("a line").expect("read")).expect("json") };
     // Once it tells something it listens; then the container may run out of memory.
     assert_eq!(next()["type"], "stats");
     drop(container.stdin.take());
@@ -372,7 +548,11 @@ fn an_unprivileged_user_runs_a_bundle() {
     let own = 12_345;
     let bundle = place.bundle();
     std::fs::remove_file(bundle.join("config.json")).expect("removed");
-    for path in [place.directory.path().to_owned(), bundle.clone(), bundle.join("rootfs")] {
+    for path in [
+        place.directory.path().to_owned(),
+        bundle.clone(),
+        bundle.join("rootfs"),
+    ] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
         std::os::unix::fs::chown(path, Some(own), Some(own)).expect("owner");
     }
@@ -381,8 +561,17 @@ fn an_unprivileged_user_runs_a_bundle() {
     std::fs::copy(env!("CARGO_BIN_EXE_dhow-runtime"), &program).expect("copy");
     let as_user = |arguments: &[&str]| {
         let mut command = std::process::Command::new(&program);
-        command.uid(own).gid(own).current_dir(&bundle).env_clear().stdin(Stdio::null());
-        command.env("XDG_RUNTIME_DIR", place.directory.path()).args(arguments).output().expect("run")
+        command
+            .uid(own)
+            .gid(own)
+            .current_dir(&bundle)
+            .env_clear()
+            .stdin(Stdio::null());
+        command
+            .env("XDG_RUNTIME_DIR", place.directory.path())
+            .args(arguments)
+            .output()
+            .expect("run")
     };
     let output = as_user(&["spec", "--rootless"]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -394,7 +583,10 @@ fn an_unprivileged_user_runs_a_bundle() {
     let output = as_user(&["run", "box"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
-    assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "dhow", "0", "12345", "1", "0", "null"]);
+    assert_eq!(
+        text.split_whitespace().collect::<Vec<_>>(),
+        ["0", "dhow", "0", "12345", "1", "0", "null"]
+    );
     // Limits that cannot be set are not forgotten silently.
     place.configure(|spec| spec["linux"]["resources"] = json!({ "pids": { "limit": 10 } }));
     let output = as_user(&["run", "box"]);
@@ -409,29 +601,72 @@ fn checkpoint_and_restore_need_criu_and_say_so() {
     };
     assert!(place.create("create").status.success());
     let output = place.run(&["--criu", "/nowhere/criu", "checkpoint", &place.id]);
-    assert!(stderr(&output).contains("cannot be checkpointed in created state"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("cannot be checkpointed in created state"),
+        "{}",
+        stderr(&output)
+    );
     place.verb(&["start", &place.id]);
     let image = place.directory.path().join("image");
     let image = image.to_str().expect("utf-8");
-    let output = place.run(&["--criu", "/nowhere/criu", "checkpoint", "--image-path", image, &place.id]);
-    assert!(stderr(&output).contains("need the program criu"), "{}", stderr(&output));
+    let output = place.run(&[
+        "--criu",
+        "/nowhere/criu",
+        "checkpoint",
+        "--image-path",
+        image,
+        &place.id,
+    ]);
+    assert!(
+        stderr(&output).contains("need the program criu"),
+        "{}",
+        stderr(&output)
+    );
     // What is asked of criu: a program in its place writes it down, and fails as criu does.
     let fake = place.directory.path().join("criu");
     let seen = place.directory.path().join("seen");
-    let script = format!("#!/bin/sh\necho \"$@\" > {}\necho 'Error (criu/x.c:1): no luck' > {image}/dump.log\nexit 1\n", seen.display());
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" > {}\necho 'Error (criu/x.c:1): no luck' > {image}/dump.log\nexit 1\n",
+        seen.display()
+    );
     std::fs::write(&fake, script).expect("fake");
     std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("mode");
     let fake = fake.to_str().expect("utf-8");
-    let flags = ["--tcp-established", "--file-locks", "--leave-running", "--parent-path", "../before"];
-    let output = place.run(&[&["--criu", fake, "checkpoint", "--image-path", image][..], &flags, &[&place.id]].concat());
+    let flags = [
+        "--tcp-established",
+        "--file-locks",
+        "--leave-running",
+        "--parent-path",
+        "../before",
+    ];
+    let output = place.run(
+        &[
+            &["--criu", fake, "checkpoint", "--image-path", image][..],
+            &flags,
+            &[&place.id],
+        ]
+        .concat(),
+    );
     assert!(stderr(&output).contains("no luck"), "{}", stderr(&output));
     let seen = std::fs::read_to_string(seen).expect("called");
     let pid = place.state()["pid"].to_string();
-    for wanted in ["dump --images-dir", "--tcp-established", "--file-locks", "--leave-running", "--prev-images-dir ../before", "--track-mem", &format!("--tree {pid}")] {
+    for wanted in [
+        "dump --images-dir",
+        "--tcp-established",
+        "--file-locks",
+        "--leave-running",
+        "--prev-images-dir ../before",
+        "--track-mem",
+        &format!("--tree {pid}"),
+    ] {
         assert!(seen.contains(wanted), "{wanted}: {seen}");
     }
     assert_eq!(place.status(), "running");
-    for (flag, value) in [("--manage-cgroups-mode", "wild"), ("--empty-ns", "pid"), ("--page-server", "here")] {
+    for (flag, value) in [
+        ("--manage-cgroups-mode", "wild"),
+        ("--empty-ns", "pid"),
+        ("--page-server", "here"),
+    ] {
         let output = place.run(&["checkpoint", "--image-path", image, flag, value, &place.id]);
         assert!(stderr(&output).contains(value), "{flag}: {}", stderr(&output));
     }
@@ -449,26 +684,66 @@ fn the_command_lines_of_cri_o_work() {
     let log = path("oci-log");
     let status = place
         .command()
-        .args(["--log-format=json", "--log", &log, "create", "--bundle", bundle, "--pid-file", &path("pidfile"), &place.id])
+        .args([
+            "--log-format=json",
+            "--log",
+            &log,
+            "create",
+            "--bundle",
+            bundle,
+            "--pid-file",
+            &path("pidfile"),
+            &place.id,
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
     assert!(status.expect("run").success());
     place.verb(&["start", &place.id]);
     let state = place.state();
-    for field in ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "owner"] {
+    for field in [
+        "ociVersion",
+        "id",
+        "pid",
+        "status",
+        "bundle",
+        "rootfs",
+        "created",
+        "owner",
+    ] {
         assert!(!state[field].is_null(), "{field}: {state}");
     }
     let process = json!({ "args": ["sh", "-c", "exit 12"], "cwd": "/", "env": ["PATH=/bin"] });
     std::fs::write(path("exec-process"), process.to_string()).expect("process");
-    let exec = ["--log", &log, "exec", "--pid-file", &path("exec-pid"), "--process", &path("exec-process"), &place.id];
+    let exec = [
+        "--log",
+        &log,
+        "exec",
+        "--pid-file",
+        &path("exec-pid"),
+        "--process",
+        &path("exec-process"),
+        &place.id,
+    ];
     assert_eq!(place.run(&exec).status.code(), Some(12));
     std::fs::write(path("resources"), r#"{"cpu":{"shares":300}}"#).expect("resources");
     place.verb(&["update", "--resources", &path("resources"), &place.id]);
     place.verb(&["kill", &place.id, "15"]);
     place.await_status("stopped");
-    assert_eq!(place.run(&["--log", &log, "delete", "--force", &place.id]).status.code(), Some(0));
-    assert_eq!(place.run(&["--log", &log, "delete", "--force", &place.id]).status.code(), Some(0));
+    assert_eq!(
+        place
+            .run(&["--log", &log, "delete", "--force", &place.id])
+            .status
+            .code(),
+        Some(0)
+    );
+    assert_eq!(
+        place
+            .run(&["--log", &log, "delete", "--force", &place.id])
+            .status
+            .code(),
+        Some(0)
+    );
     assert_eq!(place.run(&["state", &place.id]).status.code(), Some(1));
     let features: Value = serde_json::from_str(&place.verb(&["features"])).expect("json");
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);

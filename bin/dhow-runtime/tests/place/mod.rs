@@ -35,8 +35,9 @@ impl Place {
         std::fs::create_dir_all(&bin).expect("mkdir");
         std::fs::copy(busybox, bin.join("busybox")).expect("copy");
         for applet in [
-            "sh", "sleep", "cat", "echo", "true", "readlink", "ls", "grep", "id", "hostname", "stat", "touch", "head", "tty",
-            "stty", "mount", "wc", "kill", "pwd", "mkdir", "env", "uname", "ip", "dd", "chmod", "ulimit", "nice", "sort",
+            "sh", "sleep", "cat", "echo", "true", "readlink", "ls", "grep", "id", "hostname", "stat",
+            "touch", "head", "tty", "stty", "mount", "wc", "kill", "pwd", "mkdir", "env", "uname", "ip",
+            "dd", "chmod", "ulimit", "nice", "sort",
         ] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
         }
@@ -67,7 +68,10 @@ impl Place {
     /// The program with its state directory, its arguments still to come.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dhow-runtime"));
-        command.arg("--root").arg(self.directory.path().join("state")).stdin(Stdio::null());
+        command
+            .arg("--root")
+            .arg(self.directory.path().join("state"))
+            .stdin(Stdio::null());
         command
     }
 

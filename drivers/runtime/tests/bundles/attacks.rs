@@ -42,16 +42,43 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "kernel_parameters_of_the_host_are_refused",
         kernel_parameters_of_the_host_are_refused,
     ),
-    ("an_exec_enters_no_directory_outside", an_exec_enters_no_directory_outside),
-    ("files_are_hidden_with_the_real_null_device", files_are_hidden_with_the_real_null_device),
-    ("the_console_is_no_way_to_other_files", the_console_is_no_way_to_other_files),
-    ("a_false_proc_gets_nothing_written", a_false_proc_gets_nothing_written),
-    ("a_mount_target_that_is_swapped_stays_inside", a_mount_target_that_is_swapped_stays_inside),
-    ("the_release_agent_is_out_of_reach", the_release_agent_is_out_of_reach),
-    ("no_capability_is_inherited_unasked", no_capability_is_inherited_unasked),
+    (
+        "an_exec_enters_no_directory_outside",
+        an_exec_enters_no_directory_outside,
+    ),
+    (
+        "files_are_hidden_with_the_real_null_device",
+        files_are_hidden_with_the_real_null_device,
+    ),
+    (
+        "the_console_is_no_way_to_other_files",
+        the_console_is_no_way_to_other_files,
+    ),
+    (
+        "a_false_proc_gets_nothing_written",
+        a_false_proc_gets_nothing_written,
+    ),
+    (
+        "a_mount_target_that_is_swapped_stays_inside",
+        a_mount_target_that_is_swapped_stays_inside,
+    ),
+    (
+        "the_release_agent_is_out_of_reach",
+        the_release_agent_is_out_of_reach,
+    ),
+    (
+        "no_capability_is_inherited_unasked",
+        no_capability_is_inherited_unasked,
+    ),
     ("the_session_keyring_is_its_own", the_session_keyring_is_its_own),
-    ("protected_paths_cannot_be_laid_open", protected_paths_cannot_be_laid_open),
-    ("a_process_that_is_set_up_cannot_be_looked_into", a_process_that_is_set_up_cannot_be_looked_into),
+    (
+        "protected_paths_cannot_be_laid_open",
+        protected_paths_cannot_be_laid_open,
+    ),
+    (
+        "a_process_that_is_set_up_cannot_be_looked_into",
+        a_process_that_is_set_up_cannot_be_looked_into,
+    ),
 ];
 
 fn process(args: &[&str]) -> Process {
@@ -102,10 +129,15 @@ fn files_are_hidden_with_the_real_null_device() {
     let dev = bundle.root().join("fake");
     std::fs::create_dir(&dev).expect("mkdir");
     symlink("/proc/sys/kernel/core_pattern", dev.join("null")).expect("link");
-    for name in ["zero", "full", "tty", "random", "urandom", "ptmx", "fd", "stdin", "stdout", "stderr", "core"] {
+    for name in [
+        "zero", "full", "tty", "random", "urandom", "ptmx", "fd", "stdin", "stdout", "stderr", "core",
+    ] {
         std::fs::write(dev.join(name), "").expect("file");
     }
-    bundle.spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+    bundle
+        .spec
+        .mounts
+        .retain(|mount| !mount.destination.starts_with("/dev"));
     let path = dev.to_str().expect("utf-8").to_owned();
     bundle.mount("/dev", "bind", &path, &["bind"]);
     std::fs::write(bundle.root().join("real"), "content\n").expect("file");
@@ -114,7 +146,10 @@ fn files_are_hidden_with_the_real_null_device() {
     // What the link names is hidden, and with the device 1:3; of the host nothing changes.
     let before = std::fs::read("/proc/sys/kernel/core_pattern").expect("pattern");
     assert_eq!(bundle.output(), "1:3\n0:0\n");
-    assert_eq!(std::fs::read("/proc/sys/kernel/core_pattern").expect("pattern"), before);
+    assert_eq!(
+        std::fs::read("/proc/sys/kernel/core_pattern").expect("pattern"),
+        before
+    );
 }
 
 /// CVE-2025-52565: a link in the place of `/dev/console` would have another file covered by the terminal.
@@ -130,7 +165,10 @@ fn the_console_is_no_way_to_other_files() {
     options.stdio = Stdio::Terminal;
     let error = runtime::create(&bundle.spec, options).expect_err("refused");
     let text = error.to_string();
-    assert!(text.contains("terminal") && text.contains("symbolic links"), "{text}");
+    assert!(
+        text.contains("terminal") && text.contains("symbolic links"),
+        "{text}"
+    );
 }
 
 /// CVE-2025-52881: what is written to procfs must not be led elsewhere by a mount.
@@ -145,7 +183,10 @@ fn a_false_proc_gets_nothing_written() {
     let path = fake.to_str().expect("utf-8").to_owned();
     bundle.mount("/proc", "bind", &path, &["bind"]);
     bundle.linux().readonly_paths.clear();
-    bundle.linux().sysctl.insert("net.ipv4.ip_forward".into(), "1".into());
+    bundle
+        .linux()
+        .sysctl
+        .insert("net.ipv4.ip_forward".into(), "1".into());
     let error = bundle.create().err().expect("refused").to_string();
     assert!(error.contains("ip_forward"), "{error}");
     assert_eq!(std::fs::read_to_string(parameter).expect("file"), "old");
@@ -157,7 +198,11 @@ fn a_mount_target_that_is_swapped_stays_inside() {
     let volume = tempfile::tempdir().expect("volume");
     let place = |name: &str| volume.path().join(name);
     std::fs::create_dir(place("real")).expect("mkdir");
-    symlink(format!("/../../../../../..{}", outside.path().display()), place("link")).expect("link");
+    symlink(
+        format!("/../../../../../..{}", outside.path().display()),
+        place("link"),
+    )
+    .expect("link");
     let script = "cd \"$1\"; mkdir swap; while :; do mv -T link other; mv -T swap link; mv -T other swap; \
                   mv -T link other; mv -T swap link; mv -T other swap; done";
     let mut swapper = std::process::Command::new("sh")
@@ -180,20 +225,29 @@ fn a_mount_target_that_is_swapped_stays_inside() {
     swapper.kill().expect("killed");
     swapper.wait().expect("ended");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(!mounts.contains(&outside.path().display().to_string()), "{mounts}");
+    assert!(
+        !mounts.contains(&outside.path().display().to_string()),
+        "{mounts}"
+    );
 }
 
 /// CVE-2022-0492: the release agent of a version 1 hierarchy runs on the host.
 fn the_release_agent_is_out_of_reach() {
     let layout = cgroups::Layout::detect().expect("layout");
     let name = format!("/dhow-test-agent-{}", std::process::id());
-    let cgroup = cgroups::Cgroup::create(&layout, &name, &oci::runtime::Resources::default()).expect("cgroup");
+    let cgroup =
+        cgroups::Cgroup::create(&layout, &name, &oci::runtime::Resources::default()).expect("cgroup");
     let mut bundle = Bundle::script(
         "ls /sys/fs/cgroup/*/release_agent /sys/fs/cgroup/release_agent 2>/dev/null; mkdir /tmp/c; \
          mount -t cgroup -o memory x /tmp/c 2>&1; mount -t cgroup2 x /tmp/c 2>&1; \
          touch /sys/fs/cgroup/pids/made 2>&1; echo 1 2>&1 > /sys/fs/cgroup/pids/cgroup.procs; echo end",
     );
-    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]);
+    bundle.mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", "ro"],
+    );
     let mut options = bundle.options();
     options.cgroup = Some(&cgroup);
     let result = bundle.create_with(options).map(Running::finish);
@@ -247,13 +301,20 @@ fn protected_paths_cannot_be_laid_open() {
                   mount -t proc proc /tmp 2>&1; echo x > /proc/sys/kernel/core_pattern; cat /proc/keys | wc -c";
     let text = Bundle::script(script).output();
     assert!(text.ends_with("0\n"), "{text}");
-    assert_eq!(text.to_lowercase().matches("permission denied").count() + text.matches("must be superuser").count() + text.matches("not permitted").count(), 4, "{text}");
+    assert_eq!(
+        text.to_lowercase().matches("permission denied").count()
+            + text.matches("must be superuser").count()
+            + text.matches("not permitted").count(),
+        4,
+        "{text}"
+    );
     assert!(text.contains("Read-only file system"), "{text}");
 }
 
 /// CVE-2016-9962: a process of the container must not reach the descriptors of one that is about to be executed in it.
 fn a_process_that_is_set_up_cannot_be_looked_into() {
-    let script = "read pid; cat /proc/$pid/fd/0 2>&1; ls /proc/$pid/cwd/ 2>&1; cat /proc/$pid/environ 2>&1; echo end";
+    let script =
+        "read pid; cat /proc/$pid/fd/0 2>&1; ls /proc/$pid/cwd/ 2>&1; cat /proc/$pid/environ 2>&1; echo end";
     let mut bundle = Bundle::script(script);
     let capabilities = bundle.process().capabilities.clone();
     let (read, write) = linux::fd::pipe_with(linux::fd::PipeFlags::CLOEXEC).expect("pipe");
@@ -279,9 +340,17 @@ fn a_process_that_is_set_up_cannot_be_looked_into() {
         ..ExecOptions::default()
     };
     let waiting = runtime::exec(target(&container), &process, options).expect("waits");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", waiting.pid.as_raw_pid())).expect("status");
-    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:")).and_then(|pids| pids.split_whitespace().last());
-    rustix::io::write(&write, format!("{}\n", inside.expect("a number inside")).as_bytes()).expect("told");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", waiting.pid.as_raw_pid())).expect("status");
+    let inside = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))
+        .and_then(|pids| pids.split_whitespace().last());
+    rustix::io::write(
+        &write,
+        format!("{}\n", inside.expect("a number inside")).as_bytes(),
+    )
+    .expect("told");
     drop(write);
     let mut container = container;
     let text = container.read();

@@ -106,7 +106,9 @@ impl Running {
     pub(crate) fn read(&mut self) -> String {
         let mut text = String::new();
         let output = self.output.try_clone().expect("dup");
-        std::fs::File::from(output).read_to_string(&mut text).expect("output");
+        std::fs::File::from(output)
+            .read_to_string(&mut text)
+            .expect("output");
         text
     }
 
