@@ -1,0 +1,163 @@
+//! Who asks: what a client sends as `X-Registry-Auth`.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use serde::Deserialize;
+
+/// What is proved to a registry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    #[default]
+    Anonymous,
+    /// A name and a password.
+    Password {
+        /// Name.
+        user: String,
+        /// Password.
+        password: String,
+    },
+    /// A token that gets tokens (OAuth 2 refresh token).
+    IdentityToken(String),
+    /// A token that is sent as it is.
+    RegistryToken(String),
+}
+
+/// Docker's form of it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AuthConfig {
+    username: String,
+    password: String,
+    auth: String,
+    identitytoken: String,
+    registrytoken: String,
+}
+
+/// The header is not Base64 of JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid X-Registry-Auth header: {0}")]
+pub struct HeaderError(String);
+
+impl fault::Fault for HeaderError {
+    fn kind(&self) -> fault::Kind {
+        fault::Kind::InvalidParameter
+    }
+}
+
+impl Credentials {
+    /// From a header `X-Registry-Auth` (Base64, either alphabet, of JSON); empty is anonymous.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn from_header(header: &str) -> Result<Self, HeaderError> {
+        let text = header.trim().trim_end_matches('=');
+        if text.is_empty() {
+            return Ok(Self::Anonymous);
+        }
+        let json = decode(text).ok_or_else(|| HeaderError("it is not Base64".to_owned()))?;
+        Self::from_json(&json)
+    }
+
+    /// From Docker's JSON.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn from_json(json: &[u8]) -> Result<Self, HeaderError> {
+        if json.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::Anonymous);
+        }
+        let auth: Option<AuthConfig> =
+            serde_json::from_slice(json).map_err(|error| HeaderError(error.to_string()))?;
+        let Some(mut auth) = auth else {
+            return Ok(Self::Anonymous);
+        };
+        if auth.username.is_empty()
+            && let Some(pair) = decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
+            && let Some((user, password)) = pair.split_once(':')
+        {
+            auth.username = user.to_owned();
+            auth.password = password.trim_end_matches('\0').to_owned();
+        }
+        Ok(if !auth.registrytoken.is_empty() {
+            Self::RegistryToken(auth.registrytoken)
+        } else if !auth.identitytoken.is_empty() {
+            Self::IdentityToken(auth.identitytoken)
+        } else if !auth.username.is_empty() || !auth.password.is_empty() {
+            Self::Password {
+                user: auth.username,
+                password: auth.password,
+            }
+        } else {
+            Self::Anonymous
+        })
+    }
+
+    /// The value of an `Authorization` header for Basic, if there is a password.
+    pub(crate) fn basic(&self) -> Option<String> {
+        match self {
+            Self::Password { user, password } => {
+                Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Base64 of either alphabet, without its padding.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
+    URL_SAFE.decode(&padded).or_else(|_| STANDARD.decode(&padded)).ok()
+}
+
+/// Never shows a secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Password { user, .. } => write!(f, "Password({user})"),
+            Self::IdentityToken(_) => f.write_str("IdentityToken"),
+            Self::RegistryToken(_) => f.write_str("RegistryToken"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_the_header_is_understood() {
+        let check = |json: &str, expected: &Credentials| {
+            for encoded in [URL_SAFE.encode(json), STANDARD.encode(json)] {
+                assert_eq!(Credentials::from_header(&encoded).as_ref(), Ok(expected), "{json}");
+                let bare = encoded.trim_end_matches('=');
+                assert_eq!(Credentials::from_header(bare).as_ref(), Ok(expected), "{json}");
+            }
+        };
+        let password = Credentials::Password {
+            user: "u".to_owned(),
+            password: "p:~?>".to_owned(),
+        };
+        check(r#"{"username":"u","password":"p:~?>","serveraddress":"x"}"#, &password);
+        check(&format!(r#"{{"auth":"{}"}}"#, STANDARD.encode("u:p:~?>")), &password);
+        check("{}", &Credentials::Anonymous);
+        check("null", &Credentials::Anonymous);
+        check(
+            r#"{"username":"u","identitytoken":"t"}"#,
+            &Credentials::IdentityToken("t".to_owned()),
+        );
+        check(r#"{"registrytoken":"t"}"#, &Credentials::RegistryToken("t".to_owned()));
+        assert_eq!(Credentials::from_header(""), Ok(Credentials::Anonymous));
+        assert!(Credentials::from_header("%%").is_err());
+        assert!(Credentials::from_header(&STANDARD.encode("[1]")).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = Credentials::from_json(br#"{"username":"u","password":"hush"}"#).unwrap();
+        assert!(!format!("{secret:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,36 @@
+//! The registry protocol, seen from the client: find, authenticate, pull, push, resume.
+//!
+//! Knows HTTP, TLS and the distribution-spec, but neither images nor storage: manifests and blobs go through as bytes,
+//! always verified. Everything is asked for by an [`Access`] to one repository of one registry, which lives as long as one
+//! operation: its connections, tokens and TLS roots go with it, so that an idle daemon pays nothing. Whatever a registry
+//! says is hostile: sizes are bounded, digests checked, redirects counted. Start at [`Access::open`]; a plain URL is
+//! fetched by [`fetch`].
+
+pub mod access;
+mod auth;
+pub mod blob;
+mod challenge;
+mod connect;
+pub mod credentials;
+pub mod endpoint;
+pub mod error;
+mod exchange;
+pub mod fetch;
+pub mod login;
+pub mod manifest;
+mod proxy;
+pub mod search;
+mod session;
+pub mod settings;
+mod tls;
+pub mod upload;
+mod url;
+
+pub use access::Access;
+pub use blob::BlobStream;
+pub use credentials::Credentials;
+pub use error::DistributionError;
+pub use manifest::{Document, Manifest};
+pub use proxy::Proxies;
+pub use settings::{Limits, Mirror, Names, Settings};
+pub use upload::{Mounted, Upload};

@@ -1,0 +1,125 @@
+//! As much of HTTP/1.1 as a registry needs.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+/// A request.
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The next request of a connection; `None` when the client is gone.
+    pub(crate) fn read<S: Read + Write>(stream: &mut BufReader<S>) -> io::Result<Option<Self>> {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let mut words = line.split_whitespace();
+        let method = words.next().unwrap_or_default().to_owned();
+        let target = words.next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut request = Self {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        if request.header("transfer-encoding").is_some() {
+            request.body = chunked(stream)?;
+        } else if let Some(length) = request.header("content-length").and_then(|l| l.parse().ok()) {
+            request.body = vec![0; length];
+            stream.read_exact(&mut request.body)?;
+        }
+        Ok(Some(request))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A parameter, with its escapes undone.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.into_iter().find(|(n, _)| *n == name)?.1;
+        Some(value.replace("%3A", ":").replace("%2F", "/"))
+    }
+}
+
+fn chunked(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let size = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        let start = body.len();
+        body.resize(start + size, 0);
+        stream.read_exact(&mut body[start..])?;
+        stream.read_line(&mut String::new())?;
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+/// An answer.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn header(mut self, line: impl Into<String>) -> Self {
+        self.headers.push(line.into());
+        self
+    }
+
+    pub(crate) fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.body = bytes.into();
+        self
+    }
+
+    /// The distribution-spec's form of an error.
+    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
+        let text = serde_json::json!({"errors": [{"code": code, "message": message}]});
+        Self::new(status)
+            .header("Content-Type: application/json")
+            .body(text.to_string())
+    }
+
+    pub(crate) fn head(&self, length: Option<usize>) -> String {
+        let mut head = format!("HTTP/1.1 {} Status\r\n", self.status);
+        match length {
+            Some(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
+            None => head.push_str("Connection: close\r\n"),
+        }
+        for line in &self.headers {
+            head.push_str(line);
+            head.push_str("\r\n");
+        }
+        head + "\r\n"
+    }
+}
