@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result};
 use api_types::ApiVersion;
 use api_types::system::{
-    AddressPool, Commit, Component, FirewallInfo, IndexInfo, Info, PlatformName, RegistryConfig, Runtime,
+    AddressPool, Commit, Component, FirewallInfo, Info, PlatformName, Runtime,
     Swarm, Version,
 };
 use cgroups::{Layout, Mode};
@@ -85,7 +85,7 @@ pub(crate) fn info(settings: &Settings, layout: &Layout, open_addresses: &[Strin
         os_type: "linux".to_owned(),
         architecture: text(uname.machine()),
         index_server_address: "https://index.docker.io/v1/".to_owned(),
-        registry_config: registries(),
+        registry_config: crate::registries::info(settings),
         ncpu: std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1)),
         mem_total: memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         docker_root_dir: settings.data_root.display().to_string(),
@@ -126,6 +126,7 @@ pub(crate) fn info(settings: &Settings, layout: &Layout, open_addresses: &[Strin
 pub(crate) fn follow(settings: &Settings, info: &mut Info) {
     info.debug = settings.debug;
     info.labels.clone_from(&settings.labels);
+    info.registry_config = crate::registries::info(settings);
     info.live_restore_enabled = settings.live_restore != Some(false);
     info.logging_driver.clone_from(&settings.log_driver);
     info.default_runtime.clone_from(&settings.default_runtime);
@@ -193,20 +194,6 @@ fn pools(settings: &Settings) -> Vec<AddressPool> {
         size: i64::from(p.size),
     };
     settings.default_address_pools.iter().map(pool).collect()
-}
-
-fn registries() -> RegistryConfig {
-    let hub = IndexInfo {
-        name: "docker.io".to_owned(),
-        mirrors: Vec::new(),
-        secure: true,
-        official: true,
-    };
-    RegistryConfig {
-        insecure_registry_cidrs: vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()],
-        index_configs: [("docker.io".to_owned(), hub)].into(),
-        ..RegistryConfig::default()
-    }
 }
 
 /// The daemon's id: made at the first start, kept in the data root.

@@ -170,6 +170,14 @@ fn reload(flags: &Flags, settings: &mut Settings, daemon: &Daemon, services: &Se
     new.labels.clone_from(&loaded.settings.labels);
     new.live_restore = loaded.settings.live_restore;
     new.shutdown_timeout = loaded.settings.shutdown_timeout;
+    let from = &loaded.settings;
+    new.blocked_registries.clone_from(&from.blocked_registries);
+    new.insecure_registries.clone_from(&from.insecure_registries);
+    new.registry_mirrors.clone_from(&from.registry_mirrors);
+    new.registry_mirror_prefixes.clone_from(&from.registry_mirror_prefixes);
+    new.max_concurrent_downloads = from.max_concurrent_downloads;
+    new.max_concurrent_uploads = from.max_concurrent_uploads;
+    new.max_download_attempts = from.max_download_attempts;
     let fixed = Settings {
         data_root: new.data_root.clone(),
         ..loaded.settings
@@ -178,6 +186,7 @@ fn reload(flags: &Flags, settings: &mut Settings, daemon: &Daemon, services: &Se
         tracing::warn!("some of the changed settings need a restart of the daemon");
     }
     level.set(&new);
+    services.images.set_registries(crate::registries::options(&new));
     daemon.update(|info| facts::follow(&new, info));
     let attributes = [
         ("name", daemon.info().name),

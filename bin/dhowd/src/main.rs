@@ -7,6 +7,7 @@ mod listen;
 mod logging;
 mod memory;
 mod notify;
+mod registries;
 mod runtime_file;
 mod translate;
 mod wiring;

@@ -14,7 +14,7 @@ use volumes::Volumes;
 
 use crate::config::Settings;
 use crate::runtime_file::RuntimeFile;
-use crate::translate;
+use crate::{registries, translate};
 
 /// All services.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl Services {
             events: Arc::clone(&events),
         })
         .context("open the images")?;
+        images.set_registries(registries::options(settings));
         let networks = Networks::open(
             translate::networks(settings, &tag)?,
             store.scope("networks"),

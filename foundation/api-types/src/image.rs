@@ -197,3 +197,23 @@ pub struct IdResponse {
     /// The new object's id.
     pub id: String,
 }
+
+/// Reply of `GET /distribution/{name}/json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DistributionInspect {
+    /// What the name stands for.
+    pub descriptor: crate::descriptor::Descriptor,
+    /// The platforms that it is for.
+    pub platforms: Vec<crate::descriptor::Platform>,
+}
+
+/// Reply of `POST /auth`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct LoginReply {
+    /// A token that stands for name and password; empty for none.
+    pub identity_token: String,
+    /// `Login Succeeded`.
+    pub status: String,
+}

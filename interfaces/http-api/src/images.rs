@@ -1,5 +1,6 @@
 //! Images: list, inspect, history, tag, remove, prune, commit.
 
+mod registry;
 mod transfer;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use api_types::decode;
 use api_types::image::IdResponse;
 use hyper::StatusCode;
 
+pub(crate) use registry::{distribution, login, push, search};
 pub(crate) use transfer::{create, load, reader, save, save_all};
 
 use crate::call::{Call, invalid_json};

@@ -14,10 +14,6 @@ fn absent(what: &str) -> Outcome {
     ))
 }
 
-pub(crate) async fn registry(_: Call) -> Outcome {
-    absent("access to registries (login, search, pull, push)")
-}
-
 pub(crate) async fn session(_: Call) -> Outcome {
     absent("a BuildKit session")
 }

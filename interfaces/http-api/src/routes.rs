@@ -120,10 +120,10 @@ routes! {
     GET    "/networks/{id}" => network::inspect [networks];
     DELETE "/networks/{id}" => network::remove [networks];
 
-    POST "/auth" => missing::registry [];
-    GET  "/images/search" => missing::registry [];
-    POST "/images/{name}/push" => missing::registry [];
-    GET  "/distribution/{name}/json" => missing::registry [];
+    POST "/auth" => image::login [images];
+    GET  "/images/search" => image::search [images];
+    POST "/images/{name}/push" => image::push [images];
+    GET  "/distribution/{name}/json" => image::distribution [images];
     GET  "/images/{name}/attestations" => missing::attestations [];
     POST "/build" => build::build [builds];
     POST "/build/prune" => build::prune [builds];

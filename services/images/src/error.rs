@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use distribution::DistributionError;
 use fault::{Fault, Kind};
 use oci::digest::Digest;
+use oci::reference::Reference;
 
 /// Why an operation on an image failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,32 @@ pub enum ImageError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A registry refuses, or cannot be reached.
+    #[error("{}", said(.reference, .cause))]
+    Registry {
+        /// What was asked for, as people write it.
+        reference: Box<Reference>,
+        /// What went wrong.
+        cause: DistributionError,
+    },
+    /// A URL cannot be fetched, or a login fails.
+    #[error(transparent)]
+    Fetch(#[from] DistributionError),
+    /// What a registry has under a name cannot be used here.
+    #[error("{0}")]
+    Remote(String),
+    /// An index has nothing for this platform.
+    #[error("no matching manifest for {0} in the manifest list entries")]
+    NoPlatform(String),
+    /// There is nothing to push under this name.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NothingToPush(String),
+    /// The repository has other tags only.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
+    /// A registry refuses what is pushed, or cannot be reached.
+    #[error("{}", said_to_push(.0))]
+    Push(DistributionError),
     /// A layer cannot be unpacked.
     #[error("unpack layer: {0}")]
     Unpack(#[from] archive::UnpackError),
@@ -139,7 +167,15 @@ impl Fault for ImageError {
             | Self::Document { .. }
             | Self::DiffId { .. }
             | Self::Platform(_)
-            | Self::Change(_) => Kind::InvalidParameter,
+            | Self::Change(_)
+            | Self::Remote(_) => Kind::InvalidParameter,
+            Self::NoPlatform(_) | Self::NothingToPush(_) | Self::NoSuchTag(_) => Kind::NotFound,
+            // Docker does not tell who may not see an image from who asks for one that is not there.
+            Self::Registry {
+                cause: DistributionError::Unauthorized { .. } | DistributionError::Denied(_),
+                ..
+            } => Kind::NotFound,
+            Self::Registry { cause, .. } | Self::Fetch(cause) | Self::Push(cause) => cause.kind(),
             Self::NameInUse { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Read(error) => error.kind(),
             Self::Unpack(error) => error.kind(),
@@ -149,6 +185,45 @@ impl Fault for ImageError {
             Self::Stream { .. } | Self::File { .. } => Kind::System,
             Self::ShuttingDown => Kind::Unavailable,
         }
+    }
+}
+
+/// Docker's words for what a registry said about an image.
+fn said(reference: &Reference, cause: &DistributionError) -> String {
+    let denied = |why: &str| {
+        format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login': {why}",
+            reference.familiar_name()
+        )
+    };
+    match cause {
+        DistributionError::ManifestUnknown(_) => {
+            format!("manifest for {} not found: manifest unknown: manifest unknown", reference.familiar())
+        }
+        DistributionError::NameUnknown(reason) => {
+            format!("repository {} not found: name unknown: {reason}", reference.familiar_name())
+        }
+        DistributionError::Denied(reason) => denied(&format!("denied: {reason}")),
+        DistributionError::Unauthorized { reason, .. } => denied(&format!("unauthorized: {reason}")),
+        other => other.to_string(),
+    }
+}
+
+/// Docker's words for what a registry said about a push.
+fn said_to_push(cause: &DistributionError) -> String {
+    match cause {
+        DistributionError::Denied(reason) => format!("denied: {reason}"),
+        DistributionError::Unauthorized { reason, .. } => format!("unauthorized: {reason}"),
+        other => other.to_string(),
+    }
+}
+
+/// For `map_err`: a registry failed while this was asked for.
+pub(crate) fn registry(reference: &Reference) -> impl Fn(DistributionError) -> ImageError {
+    let reference = Box::new(reference.clone());
+    move |cause| ImageError::Registry {
+        reference: reference.clone(),
+        cause,
     }
 }
 

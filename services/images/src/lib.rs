@@ -1,4 +1,4 @@
-//! Images: tags, configurations, layers, holds, load, save, import, commit, prune.
+//! Images: tags, configurations, layers, holds, pull, push, load, save, import, commit, prune.
 //!
 //! Owns what an image is: its configuration (whose digest is its id), its names, its layers, and who still needs
 //! them. Containers, volumes and networks are not known here: whoever uses an image takes a [`Hold`], and the
@@ -7,20 +7,28 @@
 //! Reads ([`Images::resolve`], [`Images::list`], …) look at memory and never wait. Everything that changes the
 //! disk is `async` and runs on the blocking pool.
 
+mod bar;
 mod build;
 pub mod changes;
 mod container_layer;
 mod error;
 mod hold;
 mod image;
+mod import_url;
 mod layers;
 mod load;
+mod login;
 mod lookup;
 mod make;
 mod names;
+mod origins;
+mod pull;
+mod push;
+mod registries;
 mod remove;
 mod save;
 mod service;
+mod spool;
 mod state;
 mod transfer;
 
@@ -32,6 +40,9 @@ pub use image::Image;
 pub use load::Progress;
 pub use lookup::LayerUsage;
 pub use make::{CommitOptions, ImportOptions};
+pub use pull::{PullOptions, RemoteImage};
+pub use push::PushOptions;
+pub use registries::RegistryOptions;
 pub use remove::RemoveOptions;
 pub use service::{Images, OpenOptions};
 pub use transfer::{InputReader, InputSender, OutputWriter, input, output};

@@ -194,7 +194,8 @@ impl Images {
         let mut transaction = self
             .tables
             .transaction()
-            .delete(&self.image_table, &id.to_string());
+            .delete(&self.image_table, &id.to_string())
+            .delete(&self.origins, &id.to_string());
         for name in &entry.names {
             transaction = transaction.delete(&self.name_table, &name.to_string());
         }
@@ -258,8 +259,9 @@ impl Images {
                     images.delete_unnamed_parents(image.parent.as_ref(), &mut removed);
                 }
             }
+            let spooled = images.spools.sweep(true, |digest| !images.registries.is_busy(digest));
             let (_, size_after) = images.layers.usage();
-            let reclaimed = size_before.saturating_sub(size_after);
+            let reclaimed = size_before.saturating_sub(size_after) + spooled;
             let attributes = [("reclaimed".to_owned(), reclaimed.to_string())].into();
             images.events.publish(Kind::Image, "prune", "", attributes);
             Ok(PruneReport {

@@ -16,6 +16,9 @@ use crate::container_layer::Container;
 use crate::error::stream;
 use crate::hold::Holder;
 use crate::layers::{Layers, Pin};
+use crate::origins::OriginRow;
+use crate::registries::{Registries, RegistryOptions};
+use crate::spool::Spools;
 use crate::state::{Entry, ImageRow, NameRow, State};
 use crate::{Hold, Image, ImageError, Use};
 
@@ -27,9 +30,12 @@ pub struct Images {
     pub(crate) containers: Mutex<BTreeMap<String, Container>>,
     pub(crate) image_table: Table<ImageRow>,
     pub(crate) name_table: Table<NameRow>,
+    pub(crate) origins: Table<OriginRow>,
     pub(crate) tables: Scope,
     pub(crate) events: Arc<Events>,
     pub(crate) data_root: PathBuf,
+    pub(crate) registries: Registries,
+    pub(crate) spools: Spools,
     /// Held while images and names change, so that what was checked is still true when it is written. Only blocking
     /// threads take it.
     changing: Mutex<()>,
@@ -68,8 +74,11 @@ impl Images {
             containers: Mutex::default(),
             image_table: options.tables.table()?,
             name_table: options.tables.table()?,
+            origins: options.tables.table()?,
             tables: options.tables,
             events: options.events,
+            registries: Registries::default(),
+            spools: Spools::open_folder(&options.data_root)?,
             data_root: options.data_root,
             changing: Mutex::default(),
             holds: AtomicU64::new(0),
@@ -98,6 +107,12 @@ impl Images {
                 _ => transaction = transaction.delete(&self.name_table, &key),
             }
         }
+        for (key, _) in self.origins.all() {
+            let known = key.parse().is_ok_and(|id: Digest| state.images.contains_key(&id));
+            if !known {
+                transaction = transaction.delete(&self.origins, &key);
+            }
+        }
         drop(state);
         Ok(transaction.commit().wait()?)
     }
@@ -118,6 +133,11 @@ impl Images {
         Some(())
     }
 
+    /// How registries are spoken to from now on.
+    pub fn set_registries(&self, options: RegistryOptions) {
+        self.registries.set(options);
+    }
+
     /// Removes what a crash left: layers without image or container, half-made ones. Call it when the containers have
     /// given back their layers ([`Images::adopt_container_layer`]) and holds.
     ///
@@ -126,6 +146,7 @@ impl Images {
     pub async fn sweep(self: &Arc<Self>) -> Result<(), ImageError> {
         self.blocking(|images| {
             let containers: BTreeSet<String> = images.lock_containers().keys().cloned().collect();
+            images.spools.sweep(false, |_| true);
             images.layers.sweep(&containers)
         })
         .await

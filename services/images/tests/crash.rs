@@ -5,8 +5,9 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use images::{CommitOptions, RemoveOptions};
+use images::{CommitOptions, Images, PullOptions, PushOptions, RemoveOptions};
 use support::{Archive, is_root, on_disk, open_at, tar};
 
 fn sample() -> Archive {
@@ -22,6 +23,7 @@ async fn child_that_is_killed() {
     let (images, _events) = open_at(Path::new(&root), "overlay");
     images.sweep().await.unwrap();
     let archive = sample();
+    pull_push_and_remove(&images, &archive).await;
     let source = std::io::Cursor::new(archive.legacy());
     images
         .load(source, true, std::sync::Arc::new(|_| {}))
@@ -37,6 +39,27 @@ async fn child_that_is_killed() {
         .unwrap();
     images.remove("sample:2", RemoveOptions::default()).await.unwrap();
     images.remove("sample:1", RemoveOptions::default()).await.unwrap();
+}
+
+/// The same image by way of a registry.
+async fn pull_push_and_remove(images: &Arc<Images>, archive: &Archive) {
+    let registry = fake_registry::Registry::start();
+    let layers: Vec<fake_registry::Layer> = archive
+        .layers
+        .iter()
+        .map(|bytes| fake_registry::Layer {
+            media_type: oci::image::media_type::OCI_LAYER.to_owned(),
+            bytes: bytes.clone(),
+            diff_id: fake_registry::digest(bytes),
+        })
+        .collect();
+    registry.put_image("sample", "1", &archive.config, &layers);
+    let name = format!("{}/sample:1", registry.address());
+    let pull = PullOptions::new(&name, "").unwrap();
+    images.pull(pull, Arc::new(|_| {})).await.unwrap();
+    let push = PushOptions::new(&name, "").unwrap();
+    images.push(push, Arc::new(|_| {})).await.unwrap();
+    images.remove(&name, RemoveOptions::default()).await.unwrap();
 }
 
 fn run_until(root: &Path, point: &str) {

@@ -27,6 +27,7 @@ pub(crate) struct Pool {
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     pub(crate) bip: String,
+    pub(crate) blocked_registries: Vec<String>,
     pub(crate) bridge: String,
     pub(crate) cgroup_parent: String,
     pub(crate) data_root: PathBuf,
@@ -48,8 +49,11 @@ pub(crate) struct Settings {
     pub(crate) fixed_cidr_v6: String,
     pub(crate) group: Option<String>,
     pub(crate) hosts: Vec<String>,
+    pub(crate) http_proxy: String,
+    pub(crate) https_proxy: String,
     pub(crate) icc: Option<bool>,
     pub(crate) init: bool,
+    pub(crate) insecure_registries: Vec<String>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) ip_forward: Option<bool>,
     pub(crate) ip_masq: Option<bool>,
@@ -60,10 +64,17 @@ pub(crate) struct Settings {
     pub(crate) log_format: String,
     pub(crate) log_level: String,
     pub(crate) log_opts: BTreeMap<String, String>,
+    pub(crate) max_concurrent_downloads: Option<i64>,
+    pub(crate) max_concurrent_uploads: Option<i64>,
+    pub(crate) max_download_attempts: Option<i64>,
     pub(crate) min_api_version: String,
     pub(crate) mtu: i64,
     pub(crate) no_new_privileges: bool,
+    pub(crate) no_proxy: String,
     pub(crate) pidfile: Option<PathBuf>,
+    pub(crate) proxies: BTreeMap<String, String>,
+    pub(crate) registry_mirror_prefixes: BTreeMap<String, Vec<String>>,
+    pub(crate) registry_mirrors: Vec<String>,
     pub(crate) resolv_conf: Option<PathBuf>,
     pub(crate) seccomp_profile: String,
     pub(crate) shutdown_timeout: Option<i64>,
@@ -175,6 +186,7 @@ impl Settings {
             ));
         }
         self.shm_size()?;
+        crate::registries::check(self)?;
         self.api_floor().map(drop)
     }
 

@@ -1,21 +1,22 @@
-//! Archives of images in and out: load, save, import. Bodies pass through with a few chunks in memory.
+//! Archives of images in and out: load, save, import; and how progress is told. Bodies pass through with a few chunks in memory.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ::images::{Images, ImportOptions, InputReader, Progress, input, output};
+use ::images::{ImageError, Images, ImportOptions, InputReader, Progress, input, output};
 use api_types::progress::Message;
 use bytes::Bytes;
-use fault::Kind;
+use futures_util::StreamExt;
 use futures_util::stream::{self, unfold};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use oci::platform::Platform;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::call::{Call, drain};
 use crate::error::Failure;
-use crate::missing;
+use super::registry;
 use crate::reply::{self, Outcome};
 
 /// Progress lines that may wait for a client before bars are left out.
@@ -28,7 +29,7 @@ pub(crate) fn reader(mut body: Incoming) -> InputReader {
         while let Some(frame) = body.frame().await {
             match frame.map(|f| f.into_data()) {
                 Ok(Ok(data)) => {
-                    if !sender.send(data.to_vec()).await {
+                    if !sender.send(data).await {
                         return drain(body);
                     }
                 }
@@ -40,6 +41,7 @@ pub(crate) fn reader(mut body: Incoming) -> InputReader {
                 }
             }
         }
+        sender.finish().await;
     });
     reader
 }
@@ -58,11 +60,9 @@ impl Lines {
         if bar && self.waiting.load(Ordering::Relaxed) >= LINES {
             return;
         }
-        let mut text = serde_json::to_vec(message).unwrap_or_default();
-        text.extend(b"\r\n");
         self.waiting.fetch_add(1, Ordering::Relaxed);
         // A client that is gone misses nothing.
-        let _ = self.sender.send(text.into());
+        let _ = self.sender.send(encoded(message));
     }
 
     fn callback(&self) -> Progress {
@@ -103,22 +103,9 @@ pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
 /// `POST /images/create`: import with `fromSrc`, pull with `fromImage`.
 pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
     if !call.query.text("fromImage").is_empty() {
-        return missing::registry(call).await;
-    }
-    match call.query.text("fromSrc") {
-        "-" => {}
-        "" => return Err(Failure::bad("either fromImage or fromSrc must be given")),
-        url => {
-            let text =
-                format!("importing from {url}: fetching URLs is not available in this version of dhow");
-            return Err(Failure::new(Kind::NotImplemented, text));
-        }
+        return registry::pull(images, call).await;
     }
     let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
-    let platform = match call.query.text("platform") {
-        "" => None,
-        text => Some(text.parse().map_err(|e| Failure::bad(format!("{e}")))?),
-    };
     let options = ImportOptions {
         reference: if tag.is_empty() {
             repository.to_owned()
@@ -127,8 +114,16 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         },
         message: call.query.text("message").to_owned(),
         changes: call.query.all("changes").map(str::to_owned).collect(),
-        platform,
+        platform: platform(&call)?,
     };
+    match call.query.text("fromSrc") {
+        "-" => {}
+        "" => return Err(Failure::bad("either fromImage or fromSrc must be given")),
+        url => {
+            let url = url.to_owned();
+            return told(|progress| async move { images.import_url(&url, options, progress).await.map(drop) }).await;
+        }
+    }
     let (lines, reply) = lines();
     let source = reader(call.body);
     tokio::spawn(async move {
@@ -137,6 +132,66 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         }
     });
     reply
+}
+
+/// `platform`, if it is given.
+pub(crate) fn platform(call: &Call) -> Result<Option<Platform>, Failure> {
+    match call.query.text("platform") {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|e| Failure::bad(format!("{e}"))),
+    }
+}
+
+/// Runs `work` while its lines go to the client. A failure before the first line is the reply's status, as Docker has it;
+/// later it is the last line. A client that goes away ends the work.
+pub(crate) async fn told<W>(work: impl FnOnce(Progress) -> W) -> Outcome
+where
+    W: Future<Output = Result<(), ImageError>> + Send + 'static,
+{
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let lines = Lines {
+        sender,
+        waiting: Arc::clone(&waiting),
+    };
+    let work = work(lines.callback());
+    let (failed, failure) = oneshot::channel();
+    tokio::spawn(async move {
+        let gone = lines.sender.clone();
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = gone.closed() => return,
+        };
+        // The one who waits for it is gone only with the client.
+        let _ = failed.send(outcome);
+    });
+    let first = match receiver.recv().await {
+        Some(line) => line,
+        None => {
+            if let Ok(Err(error)) = failure.await {
+                return Err(error.into());
+            }
+            return reply::stream("application/json", stream::empty());
+        }
+    };
+    waiting.fetch_sub(1, Ordering::Relaxed);
+    let told = unfold((receiver, waiting), |(mut receiver, waiting)| async move {
+        let line = receiver.recv().await?;
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        Some((Ok(line), (receiver, waiting)))
+    });
+    let last = stream::once(failure).filter_map(|outcome| async move {
+        let error = outcome.ok()?.err()?;
+        Some(Ok(encoded(&Message::error(error.to_string()))))
+    });
+    reply::stream("application/json", stream::iter([Ok(first)]).chain(told).chain(last))
+}
+
+/// A line as it goes over the wire.
+fn encoded(message: &Message) -> Bytes {
+    let mut text = serde_json::to_vec(message).unwrap_or_default();
+    text.extend(b"\r\n");
+    text.into()
 }
 
 /// `GET /images/{name}/get`.

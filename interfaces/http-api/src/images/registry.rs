@@ -1,0 +1,116 @@
+//! Registries: pull, push, login, search, and what a registry has under a name.
+
+use std::sync::Arc;
+
+use ::images::{Images, PullOptions, PushOptions};
+use api_types::descriptor::{Descriptor, Platform};
+use api_types::image::{DistributionInspect, LoginReply};
+use distribution::Credentials;
+use distribution::search::Found;
+use oci::reference::Reference;
+
+use super::transfer::{platform, told};
+use crate::call::Call;
+use crate::error::Failure;
+use crate::reply::{self, Outcome};
+
+/// A login's body is larger than this only by mistake.
+const LOGIN_LIMIT: usize = 1 << 20;
+/// Results of a search, if the client does not say how many.
+const RESULTS: usize = 25;
+/// The most that Docker Hub gives.
+const MOST_RESULTS: i64 = 100;
+
+/// Who asks. Docker passes over a header that cannot be read, where reading needs no login.
+fn credentials(call: &Call) -> Result<Credentials, Failure> {
+    Ok(Credentials::from_header(call.header("x-registry-auth").unwrap_or_default())?)
+}
+
+pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
+    let mut options = PullOptions::new(call.query.text("fromImage"), call.query.text("tag"))?;
+    options.platform = platform(&call)?;
+    options.credentials = credentials(&call)?;
+    told(|progress| async move { images.pull(options, progress).await }).await
+}
+
+/// `POST /images/{name}/push`.
+pub(crate) async fn push(images: Arc<Images>, call: Call) -> Outcome {
+    let mut options = PushOptions::new(call.name(), call.query.text("tag"))?;
+    options.credentials = credentials(&call)?;
+    told(|progress| async move { images.push(options, progress).await }).await
+}
+
+/// `POST /auth`.
+pub(crate) async fn login(images: Arc<Images>, mut call: Call) -> Outcome {
+    #[derive(Default, serde::Deserialize)]
+    struct Server {
+        #[serde(default)]
+        serveraddress: String,
+    }
+    let body = call.bytes(LOGIN_LIMIT).await?;
+    let credentials = Credentials::from_json(&body)?;
+    let server: Server = serde_json::from_slice(&body).map_err(crate::call::invalid_json)?;
+    let identity = images.login(&credentials, &server.serveraddress).await?;
+    reply::ok(&LoginReply {
+        identity_token: identity.unwrap_or_default(),
+        status: "Login Succeeded".to_owned(),
+    })
+}
+
+/// `GET /distribution/{name}/json`.
+pub(crate) async fn distribution(images: Arc<Images>, call: Call) -> Outcome {
+    let name = Reference::parse_docker(call.name())?;
+    let found = images.inspect_remote(&name, &credentials(&call)?).await?;
+    let platform = |p: &oci::platform::Platform| Platform {
+        architecture: p.architecture.clone(),
+        os: p.os.clone(),
+        variant: p.variant.clone().unwrap_or_default(),
+        ..Platform::default()
+    };
+    reply::ok(&DistributionInspect {
+        descriptor: Descriptor {
+            media_type: found.descriptor.media_type.clone(),
+            digest: found.descriptor.digest.to_string(),
+            size: i64::try_from(found.descriptor.size).unwrap_or(i64::MAX),
+            ..Descriptor::default()
+        },
+        platforms: found.platforms.iter().map(platform).collect(),
+    })
+}
+
+/// `GET /images/search`.
+pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
+    let limit = match call.query.number("limit")? {
+        None | Some(0) => RESULTS,
+        Some(n @ 1..=MOST_RESULTS) => usize::try_from(n).unwrap_or(RESULTS),
+        Some(n) => {
+            return Err(Failure::bad(format!(
+                "invalid limit {n}: must be between 1 and {MOST_RESULTS}"
+            )));
+        }
+    };
+    let filters = call.query.filters()?;
+    filters
+        .accept_only(&["is-automated", "is-official", "stars"])
+        .map_err(|error| Failure::bad(error.to_string()))?;
+    let flag = |name: &str| match filters.contains(name) {
+        true => filters.flag(name, false).map(Some).map_err(|error| Failure::bad(error.to_string())),
+        false => Ok(None),
+    };
+    let (official, automated) = (flag("is-official")?, flag("is-automated")?);
+    let mut stars = 0;
+    for value in filters.values("stars") {
+        let number: i64 = value
+            .parse()
+            .map_err(|_| Failure::bad(format!("invalid filter 'stars={value}'")))?;
+        stars = stars.max(number);
+    }
+    let found = images.search(call.query.text("term"), limit, &credentials(&call)?).await?;
+    let wanted = |found: &Found| {
+        official.is_none_or(|wanted| found.is_official == wanted)
+            && automated.is_none_or(|wanted| found.is_automated == wanted)
+            && found.star_count >= stars
+    };
+    let found: Vec<Found> = found.into_iter().filter(wanted).collect();
+    reply::ok(&found)
+}
