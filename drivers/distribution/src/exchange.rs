@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,12 +53,20 @@ impl Payload {
         }
     }
 
-    pub(crate) fn into_wire(self) -> WireBody {
+    /// `taken` counts the chunks that have gone out.
+    pub(crate) fn into_wire(self, taken: &Arc<AtomicU64>) -> WireBody {
         match self {
             Self::Nothing => Empty::new().map_err(|never| match never {}).boxed(),
             Self::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed(),
             Self::Chunks(mut receiver, _) => {
-                let frames = poll_fn(move |cx| receiver.poll_recv(cx).map(|c| c.map(|c| c.map(Frame::data))));
+                let taken = Arc::clone(taken);
+                let frames = poll_fn(move |cx| {
+                    let next = receiver.poll_recv(cx);
+                    if next.is_ready() {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    }
+                    next.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+                });
                 BodyExt::boxed(StreamBody::new(frames))
             }
         }

@@ -28,7 +28,7 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manifest {
     /// Of one image.
-    Image(oci::image::Manifest),
+    Image(Box<oci::image::Manifest>),
     /// Of one image for each of several platforms.
     Index(Index),
 }

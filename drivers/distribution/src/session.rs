@@ -1,6 +1,7 @@
 //! What one operation keeps between its requests: connections, TLS configurations, tokens.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) credentials: Credentials,
     pub(crate) tokens: Tokens,
     idle: Mutex<Vec<Idle>>,
-    tls: Mutex<HashMap<(bool, Vec<String>), Arc<ClientConfig>>>,
+    tls: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
 }
 
 struct Idle {
@@ -74,7 +75,7 @@ impl Outgoing {
 }
 
 /// How the certificates of a server are judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Trust {
     pub(crate) verify: bool,
     pub(crate) folders: Vec<String>,
@@ -208,17 +209,22 @@ impl Session {
         absolute: bool,
         proxy_authorization: Option<String>,
     ) -> Result<Answer, String> {
-        let request = wire(outgoing, payload, absolute, proxy_authorization, &self.settings.user_agent)?;
+        let taken = Arc::new(AtomicU64::new(0));
+        let request = wire(outgoing, payload, absolute, proxy_authorization, &self.settings.user_agent, &taken)?;
         let limit = self.settings.limits.answer;
-        let streams = matches!(outgoing.payload.length(), None);
         let answering = sender.send_request(request);
-        let response: Response<Incoming> = if streams {
-            answering.await.map_err(|error| hyper_reason(&error))?
-        } else {
-            match tokio::time::timeout(limit, answering).await {
-                Ok(done) => done.map_err(|error| hyper_reason(&error))?,
-                Err(_) => return Err(format!("no answer for {} s", limit.as_secs_f32())),
+        tokio::pin!(answering);
+        let mut seen = 0;
+        let response: Response<Incoming> = loop {
+            if let Ok(done) = tokio::time::timeout(limit, &mut answering).await {
+                break done.map_err(|error| hyper_reason(&error))?;
             }
+            // As long as the server takes what is sent, it is well.
+            let now = taken.load(Ordering::Relaxed);
+            if now == seen {
+                return Err(format!("no answer for {} s", limit.as_secs_f32()));
+            }
+            seen = now;
         };
         let (head, body) = response.into_parts();
         // A connection by way of a proxy is not kept: it may lead to another place the next time.
@@ -255,21 +261,20 @@ impl Session {
     }
 
     async fn tls(&self, trust: &Trust) -> Result<Arc<ClientConfig>, DistributionError> {
-        let key = (trust.verify, trust.folders.clone());
-        if let Some(config) = lock(&self.tls).get(&key) {
+        if let Some(config) = lock(&self.tls).get(trust) {
             return Ok(Arc::clone(config));
         }
-        let (settings, trust) = (Arc::clone(&self.settings), trust.clone());
+        let (settings, wanted) = (Arc::clone(&self.settings), trust.clone());
         // A hundred and fifty certificates are read and parsed.
         let made = tokio::task::spawn_blocking(move || {
-            tls::config(&settings.certificates, &trust.folders, trust.verify)
+            tls::config(&settings.certificates, &wanted.folders, wanted.verify)
         });
         let config = made.await.map_err(|error| DistributionError::Certificate {
-            host: key.1.first().cloned().unwrap_or_default(),
+            host: trust.folders.first().cloned().unwrap_or_default(),
             path: "-".to_owned(),
             reason: error.to_string(),
         })??;
-        lock(&self.tls).insert(key, Arc::clone(&config));
+        lock(&self.tls).insert(trust.clone(), Arc::clone(&config));
         Ok(config)
     }
 
@@ -303,6 +308,7 @@ fn wire(
     absolute: bool,
     proxy_authorization: Option<String>,
     user_agent: &str,
+    taken: &Arc<AtomicU64>,
 ) -> Result<Request<WireBody>, String> {
     let target = match absolute {
         true => outgoing.url.to_string(),
@@ -326,7 +332,7 @@ fn wire(
     for (name, value) in &outgoing.headers {
         request = request.header(name, value);
     }
-    request.body(payload.into_wire()).map_err(|error| error.to_string())
+    request.body(payload.into_wire(taken)).map_err(|error| error.to_string())
 }
 
 impl std::fmt::Debug for Session {

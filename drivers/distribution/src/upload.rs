@@ -20,7 +20,7 @@ pub enum Mounted {
     /// The blob is there.
     There,
     /// It must be sent.
-    Not(Upload),
+    Not(Box<Upload>),
 }
 
 /// A blob that is being sent.
@@ -43,7 +43,7 @@ impl Access {
         let answer = self.send_retrying(|| Outgoing::new(Method::POST, url.clone())).await?;
         match answer.status.as_u16() {
             201 => Ok(Mounted::There),
-            _ => Ok(Mounted::Not(self.begun(answer).await?)),
+            _ => Ok(Mounted::Not(Box::new(self.begun(answer).await?))),
         }
     }
 

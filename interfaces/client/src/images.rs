@@ -1,6 +1,7 @@
 //! `/images`: one method per call.
 
 use api_types::Filters;
+use api_types::image::LoginReply;
 
 use crate::call::{Body, Reply};
 use crate::query::{Query, segment};
@@ -162,15 +163,78 @@ impl Client {
         self.post("/images/create").query(query).body(body).send().await
     }
 
-    /// Fetches an image from a registry; the reply is a stream of progress messages.
+    /// Fetches an image from a registry; the reply is a stream of progress messages. `login` is the value of
+    /// `X-Registry-Auth`, or empty.
     ///
     /// # Errors
     /// As all calls.
-    pub async fn image_pull(&self, name: &str, tag: &str, platform: &str) -> Result<Reply, ClientError> {
+    pub async fn image_pull(
+        &self,
+        name: &str,
+        tag: &str,
+        platform: &str,
+        login: &str,
+    ) -> Result<Reply, ClientError> {
         let query = Query::new()
             .with("fromImage", name)
             .with_some("tag", tag)
             .with_some("platform", platform);
-        self.post("/images/create").query(query).send().await
+        self.post("/images/create")
+            .query(query)
+            .header("x-registry-auth", login.to_owned())
+            .send()
+            .await
+    }
+
+    /// Sends an image to a registry; the reply is a stream of progress messages.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_push(
+        &self,
+        name: &str,
+        tag: &str,
+        platform: &str,
+        login: &str,
+    ) -> Result<Reply, ClientError> {
+        let query = Query::new().with_some("tag", tag).with_some("platform", platform);
+        self.post(format!("/images/{}/push", segment(name)))
+            .query(query)
+            .header("x-registry-auth", login.to_owned())
+            .send()
+            .await
+    }
+
+    /// Repositories for a term, as bytes; a `limit` of 0 is the daemon's own.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_search(
+        &self,
+        term: &str,
+        limit: i64,
+        filters: &Filters,
+        login: &str,
+    ) -> Result<Vec<u8>, ClientError> {
+        let limit = if limit == 0 { String::new() } else { limit.to_string() };
+        let query = Query::new()
+            .with("term", term)
+            .with_some("limit", &limit)
+            .with_filters(filters);
+        self.get("/images/search")
+            .query(query)
+            .header("x-registry-auth", login.to_owned())
+            .send()
+            .await?
+            .bytes(self)
+            .await
+    }
+
+    /// Asks a registry whether a login (docker's JSON of it) is good.
+    ///
+    /// # Errors
+    /// As all calls; 401 if it is not.
+    pub async fn login(&self, login: &[u8]) -> Result<LoginReply, ClientError> {
+        self.post("/auth").body(Body::Json(login.to_vec())).send().await?.json(self).await
     }
 }

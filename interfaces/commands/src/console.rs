@@ -29,6 +29,11 @@ pub(crate) fn error(text: impl AsRef<str>) {
     let _ = std::io::stderr().lock().write_all(whole.as_bytes());
 }
 
+/// Writes text to standard error as it is.
+pub(crate) fn error_text(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Asks a question on standard output and reads the answer: yes only for `y`.
 pub(crate) fn confirm(question: &str) -> bool {
     print(format!("{question} [y/N] "));

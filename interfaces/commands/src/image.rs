@@ -7,9 +7,12 @@ pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod prune;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod save;
 pub(crate) mod tag;
+pub(crate) mod transfer;
 
 use api_types::progress::Message;
 use client::Reply;

@@ -10,4 +10,4 @@ pub(crate) use files::{Sink, body_of, cause};
 pub(crate) use keys::check as check_keys;
 pub(crate) use pump::Pump;
 pub(crate) use session::{Ending, Session, Target};
-pub(crate) use terminal::{is_terminal, size};
+pub(crate) use terminal::{is_terminal, size, without_echo};

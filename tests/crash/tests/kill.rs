@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use e2e::{Client, Daemon, Leftovers, clients, daemon, tree, until};
 
@@ -83,8 +83,11 @@ impl Empty {
 
 /// One life of everything: each command is one that the next ones build on, and in the end nothing is there any more.
 ///
-/// Covers create, start, exec, stop, restart, rm, load, tag, commit, rmi, networks and volumes, named and anonymous.
-const STORY: [&str; 20] = [
+/// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, rmi, networks and volumes, named and anonymous.
+const STORY: [&str; 25] = [
+    "pull --quiet REGISTRY/busybox",
+    "push --quiet REGISTRY/busybox",
+    "rmi REGISTRY/busybox",
     "load --quiet --input busybox.tar",
     "tag busybox second",
     "volume create named",
@@ -105,6 +108,8 @@ const STORY: [&str; 20] = [
     "network rm net",
     "volume rm named",
     "rmi second busybox",
+    "run --rm --pull always --quiet REGISTRY/busybox true",
+    "rmi REGISTRY/busybox",
 ];
 
 /// Tells the story until the daemon dies; whether it did.
@@ -129,7 +134,19 @@ fn wait_for_end(daemon: &Daemon) {
     });
 }
 
+/// One registry for all daemons: what they push is what they pulled.
+fn registry() -> &'static fake_registry::Registry {
+    static REGISTRY: OnceLock<fake_registry::Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let registry = fake_registry::Registry::start();
+        e2e::image::busybox_at(&registry, "busybox");
+        registry
+    })
+}
+
 fn tell(docker: &Client, daemon: &Daemon, line: &str) -> e2e::Output {
+    let registry = registry().address().to_string();
+    let line = line.replace("REGISTRY", &registry);
     let mut command = docker.command(line.split(' '));
     command.current_dir(daemon.folder());
     e2e::Output::of(&command.output().expect("starting the client"))

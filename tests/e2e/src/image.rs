@@ -64,6 +64,28 @@ pub fn busybox(archive: &Path) {
     tar(&image, archive);
 }
 
+/// Puts the image of [`busybox`] into a registry, as `busybox:latest` of that repository.
+///
+/// # Panics
+/// As [`busybox`].
+pub fn busybox_at(registry: &fake_registry::Registry, repository: &str) {
+    let work = tempfile::tempdir().expect("temporary folder");
+    let archive = work.path().join("busybox.tar");
+    busybox(&archive);
+    let unpacked = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(work.path()).status();
+    assert!(unpacked.expect("tar").success());
+    let packed = Command::new("gzip").args(["-1", "-n", "-k"]).arg(work.path().join("layer.tar")).status();
+    assert!(packed.expect("gzip").success());
+    let read = |name: &str| fs::read(work.path().join(name)).expect("a file of the image");
+    let config = serde_json::from_slice(&read("config.json")).expect("config");
+    let layer = fake_registry::Layer {
+        media_type: "application/vnd.docker.image.rootfs.diff.tar.gzip".to_owned(),
+        diff_id: fake_registry::digest(&read("layer.tar")),
+        bytes: read("layer.tar.gz"),
+    };
+    registry.put_image(repository, "latest", &config, &[layer]);
+}
+
 /// The same bytes for the same content, so that every daemon of a test run has the same image id.
 fn tar(folder: &Path, archive: &Path) {
     let status = Command::new("tar")

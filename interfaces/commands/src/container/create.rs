@@ -3,14 +3,13 @@
 use std::io::Write as _;
 
 use api_types::container::CreateRequest;
-use client::Client;
 
 use super::options;
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag, joined};
 use crate::tree::{Command, Count, run};
-use crate::{console, image, streams};
+use crate::{console, credentials, image, streams};
 
 #[rustfmt::skip] // One line per flag: it is a table.
 pub(crate) static COMMAND: Command = Command {
@@ -108,13 +107,13 @@ pub(super) async fn create(app: &App, args: &Parsed, request: &CreateRequest) ->
     let mut id_file = IdFile::make(args.text("cidfile"))?;
     let wanted = image::with_tag(args.arg(0));
     if pull == "always" {
-        fetch(client, &wanted, &platform, quiet).await?;
+        fetch(app, &wanted, &platform, quiet).await?;
     }
     let mut made = client.container_create(name, &platform, request).await;
     let missing = matches!(&made, Err(e) if e.is_not_found() && e.message().contains("No such image"));
     if missing && pull != "never" && pull != "always" {
         console::error(format!("Unable to find image '{wanted}' locally"));
-        fetch(client, &wanted, &platform, quiet).await?;
+        fetch(app, &wanted, &platform, quiet).await?;
         made = client.container_create(name, &platform, request).await;
     }
     let made = made?;
@@ -125,8 +124,9 @@ pub(super) async fn create(app: &App, args: &Parsed, request: &CreateRequest) ->
     Ok(made.id)
 }
 
-async fn fetch(client: &Client, name: &str, platform: &str, quiet: bool) -> Outcome {
+async fn fetch(app: &App, name: &str, platform: &str, quiet: bool) -> Outcome {
     let (repository, tag) = image::split_name(name);
-    let reply = client.image_pull(repository, tag, platform).await?;
-    image::progress(reply, quiet, console::error).await
+    let login = credentials::header_for(app, repository)?;
+    let reply = app.client()?.image_pull(repository, tag, platform, &login).await?;
+    image::transfer::show(reply, quiet, image::transfer::Output::Error).await
 }

@@ -18,6 +18,25 @@ pub(crate) fn size() -> (u16, u16) {
     tcgetwinsize(stdout()).map_or((0, 0), |s| (s.ws_row, s.ws_col))
 }
 
+/// Runs `read` while the terminal shows nothing of what is typed.
+pub(crate) fn without_echo<T>(read: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Termios>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            if let Some(before) = &self.0 {
+                let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+            }
+        }
+    }
+    let before = tcgetattr(stdin()).ok();
+    if let Some(mut quiet) = before.clone() {
+        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &quiet);
+    }
+    let _restore = Restore(before);
+    read()
+}
+
 /// Raw mode, until it is dropped.
 pub(super) struct Raw(Termios);
 

@@ -2,7 +2,7 @@
 
 use super::missing;
 use super::{Command, Entry, Node};
-use crate::{builder, completion, container, context, image, network, system, volume};
+use crate::{builder, completion, container, context, image, login, logout, network, search, system, volume};
 
 const fn command(names: &'static [&'static str], command: &'static Command) -> Entry {
     Entry {
@@ -76,8 +76,8 @@ static IMAGE: &[Entry] = &[
     command(&["rm", "remove"], &image::rm::COMMAND),
     command(&["save"], &image::save::COMMAND),
     command(&["tag"], &image::tag::COMMAND),
-    absent(&["pull"], "Download an image from a registry"),
-    absent(&["push"], "Upload an image to a registry"),
+    command(&["pull"], &image::pull::COMMAND),
+    command(&["push"], &image::push::COMMAND),
 ];
 
 static NETWORK: &[Entry] = &[
@@ -157,11 +157,11 @@ pub(crate) static ROOT: &[Entry] = &[
     command(&["version"], &system::version::COMMAND),
     command(&["completion"], &completion::COMMAND),
     command(&["build"], &image::build::COMMAND),
-    absent(&["pull"], "Download an image from a registry"),
-    absent(&["push"], "Upload an image to a registry"),
-    absent(&["login"], "Authenticate to a registry."),
-    absent(&["logout"], "Log out from a registry."),
-    absent(&["search"], "Search Docker Hub for images"),
+    command(&["pull"], &image::pull::COMMAND),
+    command(&["push"], &image::push::COMMAND),
+    command(&["login"], &login::COMMAND),
+    command(&["logout"], &logout::COMMAND),
+    command(&["search"], &search::COMMAND),
     group(&["container"], "Manage containers", CONTAINER),
     group(&["context"], "Manage contexts", CONTEXT),
     group(&["image"], "Manage images", IMAGE),

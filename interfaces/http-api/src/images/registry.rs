@@ -35,6 +35,10 @@ pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
 
 /// `POST /images/{name}/push`.
 pub(crate) async fn push(images: Arc<Images>, call: Call) -> Outcome {
+    if !call.query.text("platform").is_empty() {
+        // Docker's words: what is kept is one platform's layers, unpacked.
+        return Err(Failure::bad("graphdriver backed image store doesn't support multiple platforms"));
+    }
     let mut options = PushOptions::new(call.name(), call.query.text("tag"))?;
     options.credentials = credentials(&call)?;
     told(|progress| async move { images.push(options, progress).await }).await

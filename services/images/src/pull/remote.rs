@@ -22,7 +22,7 @@ pub(crate) struct Resolved {
     pub(crate) top: Digest,
     /// The manifest of the image.
     pub(crate) document: Document,
-    pub(crate) manifest: oci::image::Manifest,
+    pub(crate) manifest: Box<oci::image::Manifest>,
 }
 
 /// What a registry has under a name, for `GET /distribution/{name}/json`.

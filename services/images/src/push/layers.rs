@@ -114,7 +114,7 @@ impl Images {
                     parcel.tell(&format!("Mounted from {path}"));
                     return Ok(source.descriptor.clone());
                 }
-                Mounted::Not(upload) => begun = Some(upload),
+                Mounted::Not(upload) => begun = Some(*upload),
             }
         }
         let mut attempts = 0;
