@@ -6,7 +6,7 @@
 //! that we do not know stays.
 
 mod config;
-mod helper;
+mod program;
 mod sealed;
 
 use base64::Engine as _;
@@ -79,7 +79,7 @@ pub(crate) fn server_key(given: &str) -> String {
 pub(crate) fn find(app: &App, server: &str) -> Result<Login, Failure> {
     let file = ConfigFile::read(&app.config_dir)?;
     let mut login = match file.helper(server) {
-        Some(name) => helper::get(&name, server)?,
+        Some(name) => program::get(&name, server)?,
         None => match file.login(server) {
             Some(login) => login,
             None => sealed::get(&app.config_dir, server)?.unwrap_or_default(),
@@ -99,7 +99,7 @@ pub(crate) fn header_for(app: &App, image: &str) -> Result<String, Failure> {
 pub(crate) fn store(app: &App, login: &Login, plain: bool) -> Result<Place, Failure> {
     let mut file = ConfigFile::read(&app.config_dir)?;
     if let Some(name) = file.helper(&login.server) {
-        helper::store(&name, login)?;
+        program::store(&name, login)?;
         // An empty entry tells docker's other commands that there is something.
         file.set_empty(&login.server);
         file.write()?;
@@ -124,8 +124,8 @@ pub(crate) fn erase(app: &App, server: &str) -> Result<bool, Failure> {
     let mut file = ConfigFile::read(&app.config_dir)?;
     let mut known = sealed::erase(&app.config_dir, server)?;
     if let Some(name) = file.helper(server) {
-        known |= helper::get(&name, server).is_ok_and(|login| !login.is_empty());
-        helper::erase(&name, server)?;
+        known |= program::get(&name, server).is_ok_and(|login| !login.is_empty());
+        program::erase(&name, server)?;
     }
     if file.remove(server) {
         known = true;

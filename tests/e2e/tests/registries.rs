@@ -1,0 +1,189 @@
+//! Pull, push, login, search and import from a URL, with every command.
+
+use std::fs;
+
+use e2e::image::busybox_at;
+use e2e::{Settings, daemon, daemon_with, for_each_client, until};
+use fake_registry::{Fault, Registry};
+
+#[test]
+fn run_pulls_what_is_missing_and_push_gives_it_back() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "team/busybox");
+    let name = format!("{}/team/busybox", registry.address());
+    for_each_client(&daemon, |docker| {
+        let error = docker.fails(125, ["run", "--rm", "--pull", "never", &name, "true"]);
+        assert!(error.contains("No such image"), "{error}");
+        let output = docker.run(["run", "--rm", &name, "echo", "hello"]);
+        assert_eq!((output.code, output.stdout.trim()), (0, "hello"), "{output:?}");
+        let missing = format!("Unable to find image '{name}:latest' locally");
+        assert!(output.stderr.contains(&missing), "{}", output.stderr);
+        assert!(output.stderr.contains("Status: Downloaded newer image for"), "{}", output.stderr);
+
+        let text = docker.ok(["pull", &name]);
+        assert!(text.contains("Using default tag: latest"), "{text}");
+        assert!(text.contains(&format!("Status: Image is up to date for {name}:latest")), "{text}");
+        assert!(text.ends_with(&format!("{name}:latest")), "{text}");
+        assert_eq!(docker.ok(["pull", "--quiet", &name]), format!("{name}:latest"));
+
+        let copy = format!("{}/copy", registry.address());
+        docker.ok(["tag", &name, &copy]);
+        let text = docker.ok(["push", &copy]);
+        assert!(text.contains("Mounted from team/busybox"), "{text}");
+        assert_eq!(registry.manifest("copy", "latest"), registry.manifest("team/busybox", "latest"));
+        docker.ok(["push", &copy]);
+
+        let digest = docker.ok(["image", "inspect", "--format", "{{index .RepoDigests 0}}", &copy]);
+        docker.ok(["rmi", &name, &copy]);
+        docker.ok(["pull", &digest]);
+        docker.ok(["rmi", &digest]);
+        let error = docker.fails(1, ["pull", &format!("{name}:none")]);
+        assert!(error.contains(&format!("manifest for {name}:none not found: manifest unknown")), "{error}");
+        docker.ok(["pull", "--all-tags", &name]);
+        docker.ok(["run", "--rm", "--pull", "always", &name, "true"]);
+        docker.ok(["rmi", &name]);
+    });
+}
+
+#[test]
+fn a_password_is_needed_kept_and_forgotten() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "private");
+    registry.require_token("user", "secret", 50);
+    let server = registry.address().to_string();
+    let name = format!("{server}/private");
+    for_each_client(&daemon, |docker| {
+        let error = docker.fails(1, ["pull", &name]);
+        assert!(error.contains("pull access denied for") && error.contains("may require 'docker login'"), "{error}");
+        let wrong = docker.run_with(["login", "--username", "user", "--password-stdin", &server], b"wrong\n");
+        assert_eq!(wrong.code, 1, "{wrong:?}");
+        assert!(wrong.stderr.contains("unauthorized: incorrect username or password"), "{wrong:?}");
+        let right = docker.run_with(["login", "--username", "user", "--password-stdin", &server], b"secret\n");
+        assert_eq!((right.code, right.stdout.trim()), (0, "Login Succeeded"), "{right:?}");
+        docker.ok(["pull", "--quiet", &name]);
+        docker.ok(["push", &name]);
+        if docker.name == "dhow" {
+            let folder = daemon.folder().join("client-config");
+            for entry in fs::read_dir(&folder).expect("folder").flatten().filter(|e| e.path().is_file()) {
+                let text = fs::read(entry.path()).expect("file");
+                let text = String::from_utf8_lossy(&text).into_owned();
+                assert!(!text.contains("secret\"") && !text.contains("dXNlcjpzZWNyZXQ="), "{text}");
+            }
+        }
+        docker.ok(["logout", &server]);
+        docker.ok(["rmi", &name]);
+        docker.fails(1, ["pull", &name]);
+    });
+}
+
+#[test]
+fn what_plain_keeps_docker_finds() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "private");
+    registry.require_password("user", "secret");
+    let server = registry.address().to_string();
+    let all = e2e::clients(&daemon);
+    let Some(dhow) = all.iter().find(|c| c.name == "dhow") else {
+        println!("skipped: no dhow");
+        return;
+    };
+    let output = dhow.run_with(["login", "--plain", "-u", "user", "--password-stdin", &server], b"secret");
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("stored unencrypted"), "{output:?}");
+    for docker in &all {
+        docker.ok(["pull", "--quiet", &format!("{server}/private")]);
+        docker.ok(["rmi", &format!("{server}/private")]);
+    }
+    dhow.ok(["logout", &server]);
+}
+
+#[test]
+fn an_archive_is_imported_from_a_url() {
+    let Some(daemon) = daemon() else { return };
+    let server = Registry::start();
+    busybox_at(&server, "busybox");
+    let (_, manifest) = server.manifest("busybox", "latest").expect("manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("manifest");
+    let digest = manifest["layers"][0]["digest"].as_str().expect("digest");
+    let url = format!("http://{}/v2/busybox/blobs/{digest}", server.address());
+    for_each_client(&daemon, |docker| {
+        let text = docker.ok(["import", "--change", "CMD [\"sh\"]", &url, "flat:1"]);
+        assert!(text.contains(&format!("Downloading from {url}")), "{text}");
+        assert_eq!(docker.ok(["run", "--rm", "flat:1", "echo", "hello"]), "hello");
+        docker.ok(["rmi", "flat:1"]);
+        let error = docker.fails(1, ["import", &format!("http://{}/none", server.address())]);
+        assert!(error.contains("404"), "{error}");
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_ends_the_pull() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "busybox");
+    let name = format!("{}/busybox", registry.address());
+    let docker = e2e::clients(&daemon).into_iter().next().expect("a client");
+    let before = e2e::tree(&daemon.data_root());
+    let (_, manifest) = registry.manifest("busybox", "latest").expect("manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("manifest");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("digest").to_owned();
+    registry.fail(&format!("GET {layer}"), Fault::Stall(300_000), usize::MAX);
+    let mut child = docker.command(["pull", &name]).spawn().expect("a client");
+    until("the layer is asked for", || registry.count(&format!("GET {layer}")) > 0);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    // What has come of the layer stays for the next time; nothing else does.
+    let staged = || {
+        let now = e2e::tree(&daemon.data_root());
+        now.difference(&before)
+            .filter(|path| !path.starts_with("downloads") && !path.ends_with("state.json"))
+            .count()
+    };
+    until("nothing half made is left", || staged() == 0);
+    registry.behave();
+    registry.clear_log();
+    docker.ok(["pull", "--quiet", &name]);
+    docker.ok(["rmi", &name]);
+}
+
+#[test]
+fn configuration_says_where_registries_are_and_which_are_not_to_be_used() {
+    let mirror = Registry::start();
+    busybox_at(&mirror, "library/busybox");
+    let address = mirror.address();
+    let config = serde_json::json!({
+        "registry-mirrors": [format!("http://{address}")],
+        "blocked-registries": ["evil.example"],
+        "max-concurrent-downloads": 2,
+    });
+    let Some(daemon) = daemon_with(Settings {
+        config: Some(config),
+        ..Settings::default()
+    }) else {
+        return;
+    };
+    for_each_client(&daemon, |docker| {
+        // Docker Hub itself is never asked: the mirror has it.
+        docker.ok(["pull", "busybox"]);
+        assert_eq!(docker.ok(["run", "--rm", "busybox", "echo", "hello"]), "hello");
+        docker.ok(["rmi", "busybox"]);
+        let error = docker.fails(1, ["pull", "evil.example/a"]);
+        assert!(error.contains("evil.example/a is blocked by \"blocked-registries\""), "{error}");
+        let mirrors = docker.ok(["info", "--format", "{{.RegistryConfig.Mirrors}}"]);
+        assert_eq!(mirrors, format!("[http://{address}/]"));
+    });
+}
+
+#[test]
+fn a_registry_is_searched_by_its_catalogue() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "team/busybox");
+    for_each_client(&daemon, |docker| {
+        let text = docker.ok(["search", "--format", "{{.Name}}", &format!("{}/busy", registry.address())]);
+        assert_eq!(text, format!("{}/team/busybox", registry.address()));
+    });
+}
