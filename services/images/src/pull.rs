@@ -80,7 +80,7 @@ impl Images {
                 Err(ImageError::Registry { cause, reference }) if cause.may_be_elsewhere() => {
                     // A registry that answers is the one; only who stands in for it, or does not answer, may be passed over.
                     let over = mirror || cause.is_passing();
-                    tracing::info!(error = %cause, %reference, mirror, "pull failed at one place");
+                    tracing::debug!(error = %cause, %reference, mirror, "pull failed at one place");
                     let error = ImageError::Registry { cause, reference };
                     if !over {
                         return Err(error);

@@ -100,8 +100,8 @@ fn a_command_that_is_not_built_says_so_in_one_line() {
             "dhow swarm init is not available in this version of dhow",
         ),
         (
-            &["image", "push", "--all-tags", "x"],
-            "dhow image push is not available in this version of dhow",
+            &["trust", "sign", "x"],
+            "dhow trust sign is not available in this version of dhow",
         ),
     ] {
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::images::{ImageError, Images, ImportOptions, InputReader, Progress, input, output};
 use api_types::progress::Message;
@@ -21,6 +22,8 @@ use crate::reply::{self, Outcome};
 
 /// Progress lines that may wait for a client before bars are left out.
 const LINES: usize = 64;
+/// A client that hears nothing for so long is told that we are there, and we learn whether it is.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// A request's body for a synchronous reader; a task feeds it until the reader is dropped.
 pub(crate) fn reader(mut body: Incoming) -> InputReader {
@@ -176,8 +179,15 @@ where
     };
     waiting.fetch_sub(1, Ordering::Relaxed);
     let told = unfold((receiver, waiting), |(mut receiver, waiting)| async move {
-        let line = receiver.recv().await?;
-        waiting.fetch_sub(1, Ordering::Relaxed);
+        // A client that has closed its side may still read: only what is written tells. JSON may begin with a space.
+        let line = match tokio::time::timeout(HEARTBEAT, receiver.recv()).await {
+            Err(_) => Bytes::from_static(b" "),
+            Ok(line) => {
+                let line = line?;
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                line
+            }
+        };
         Some((Ok(line), (receiver, waiting)))
     });
     let last = stream::once(failure).filter_map(|outcome| async move {
