@@ -6,8 +6,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result};
 use api_types::ApiVersion;
 use api_types::system::{
-    AddressPool, Commit, Component, FirewallInfo, Info, PlatformName, Runtime,
-    Swarm, Version,
+    AddressPool, Commit, Component, FirewallInfo, Info, PlatformName, Runtime, Swarm, Version,
 };
 use cgroups::{Layout, Mode};
 

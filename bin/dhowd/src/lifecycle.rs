@@ -174,7 +174,8 @@ fn reload(flags: &Flags, settings: &mut Settings, daemon: &Daemon, services: &Se
     new.blocked_registries.clone_from(&from.blocked_registries);
     new.insecure_registries.clone_from(&from.insecure_registries);
     new.registry_mirrors.clone_from(&from.registry_mirrors);
-    new.registry_mirror_prefixes.clone_from(&from.registry_mirror_prefixes);
+    new.registry_mirror_prefixes
+        .clone_from(&from.registry_mirror_prefixes);
     new.max_concurrent_downloads = from.max_concurrent_downloads;
     new.max_concurrent_uploads = from.max_concurrent_uploads;
     new.max_download_attempts = from.max_download_attempts;

@@ -23,12 +23,16 @@ pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
             ));
         };
         if !matches!(scheme, "http" | "https") || rest.is_empty() || rest.contains(['?', '#', '@']) {
-            return invalid(format!("invalid mirror: {mirror:?} is not http(s)://HOST[:PORT][/PATH]"));
+            return invalid(format!(
+                "invalid mirror: {mirror:?} is not http(s)://HOST[:PORT][/PATH]"
+            ));
         }
     }
     for registry in &settings.insecure_registries {
         if bare(registry).contains('/') && bare(registry).parse::<IpNet>().is_err() {
-            return invalid(format!("insecure registry {registry} is not valid: it is neither host[:port] nor a CIDR"));
+            return invalid(format!(
+                "insecure registry {registry} is not valid: it is neither host[:port] nor a CIDR"
+            ));
         }
     }
     for (name, number, least) in [
@@ -45,7 +49,9 @@ pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
 
 /// Without a scheme, which docker passes over.
 fn bare(registry: &str) -> &str {
-    registry.trim_start_matches("https://").trim_start_matches("http://")
+    registry
+        .trim_start_matches("https://")
+        .trim_start_matches("http://")
 }
 
 /// What the images are told.
@@ -59,10 +65,18 @@ pub(crate) fn options(settings: &Settings) -> RegistryOptions {
     let mut prefixes: Vec<_> = settings.registry_mirror_prefixes.iter().collect();
     prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     for (prefix, urls) in prefixes {
-        registries.mirrors.extend(urls.iter().map(|url| mirror(prefix, url)));
+        registries
+            .mirrors
+            .extend(urls.iter().map(|url| mirror(prefix, url)));
     }
-    registries.mirrors.extend(settings.registry_mirrors.iter().map(|url| mirror(HUB, url)));
-    registries.insecure = settings.insecure_registries.iter().map(|r| bare(r).to_owned()).collect();
+    registries
+        .mirrors
+        .extend(settings.registry_mirrors.iter().map(|url| mirror(HUB, url)));
+    registries.insecure = settings
+        .insecure_registries
+        .iter()
+        .map(|r| bare(r).to_owned())
+        .collect();
     registries.blocked.clone_from(&settings.blocked_registries);
     registries.proxies = proxies(settings);
     if let Some(attempts) = settings.max_download_attempts.and_then(|n| u32::try_from(n).ok()) {
@@ -80,13 +94,24 @@ pub(crate) fn options(settings: &Settings) -> RegistryOptions {
 fn proxies(settings: &Settings) -> Proxies {
     let one = |key: &str, own: &str, names: [&str; 2]| {
         let nested = settings.proxies.get(key).map_or("", String::as_str);
-        [own, nested].into_iter().find(|v| !v.is_empty()).map(str::to_owned).unwrap_or_else(|| {
-            names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty())).unwrap_or_default()
-        })
+        [own, nested]
+            .into_iter()
+            .find(|v| !v.is_empty())
+            .map(str::to_owned)
+            .unwrap_or_else(|| {
+                names
+                    .iter()
+                    .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+                    .unwrap_or_default()
+            })
     };
     Proxies {
         http: one("http-proxy", &settings.http_proxy, ["HTTP_PROXY", "http_proxy"]),
-        https: one("https-proxy", &settings.https_proxy, ["HTTPS_PROXY", "https_proxy"]),
+        https: one(
+            "https-proxy",
+            &settings.https_proxy,
+            ["HTTPS_PROXY", "https_proxy"],
+        ),
         none_for: one("no-proxy", &settings.no_proxy, ["NO_PROXY", "no_proxy"]),
     }
 }

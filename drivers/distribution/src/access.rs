@@ -62,7 +62,11 @@ impl Access {
         let found = endpoints(settings, name.domain(), name.path(), intent == Intent::Pull)?;
         let place = |endpoint: Endpoint| {
             // What proves who asks goes to the registry it is for, not to those that stand in for it.
-            let credentials = if endpoint.mirror { Credentials::Anonymous } else { credentials.clone() };
+            let credentials = if endpoint.mirror {
+                Credentials::Anonymous
+            } else {
+                credentials.clone()
+            };
             Self {
                 session: Session::new(Arc::clone(settings), credentials),
                 endpoint,
@@ -122,7 +126,9 @@ impl Access {
         let answer = self.session.send(outgoing, &self.trust()).await?;
         if answer.status.as_u16() == 401 {
             if !self.session.tokens.learn(&answer) {
-                return Err(answer.protocol("the server wants a kind of authentication that is not known here"));
+                return Err(
+                    answer.protocol("the server wants a kind of authentication that is not known here")
+                );
             }
             answer.discard().await;
             return Ok(());
@@ -154,7 +160,10 @@ impl Access {
 
     /// Sends once, with what the server wants to see; an error status is an error.
     pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Answer, DistributionError> {
-        let answer = self.session.send_authorized(outgoing, &self.scopes(), &self.trust()).await?;
+        let answer = self
+            .session
+            .send_authorized(outgoing, &self.scopes(), &self.trust())
+            .await?;
         answer.check().await
     }
 
@@ -184,13 +193,21 @@ impl Access {
     pub async fn manifest(&self, tag_or_digest: &str) -> Result<Document, DistributionError> {
         let url = self.url(&format!("manifests/{tag_or_digest}"));
         let request = || Outgoing::new(Method::GET, url.clone()).header(ACCEPT, manifest::ACCEPT);
-        let mut answer = self.send_retrying(request).await.map_err(|e| absent(e, tag_or_digest))?;
+        let mut answer = self
+            .send_retrying(request)
+            .await
+            .map_err(|e| absent(e, tag_or_digest))?;
         let bytes = answer.bytes(MANIFEST_LIMIT).await?;
-        let kind = answer.header(CONTENT_TYPE.as_str()).unwrap_or_default().to_owned();
+        let kind = answer
+            .header(CONTENT_TYPE.as_str())
+            .unwrap_or_default()
+            .to_owned();
         let document = Document::new(&url.to_string(), &kind, bytes.to_vec())?;
         let expected = match tag_or_digest.parse::<Digest>() {
             Ok(digest) => Some(digest),
-            Err(_) => answer.header("docker-content-digest").and_then(|d| d.parse().ok()),
+            Err(_) => answer
+                .header("docker-content-digest")
+                .and_then(|d| d.parse().ok()),
         };
         match expected {
             Some(expected) if !expected.verifies(&document.bytes) => Err(DistributionError::Digest {
@@ -206,11 +223,18 @@ impl Access {
     ///
     /// # Errors
     /// [`DistributionError`].
-    pub async fn small_blob(&self, descriptor: &Descriptor, limit: usize) -> Result<Vec<u8>, DistributionError> {
+    pub async fn small_blob(
+        &self,
+        descriptor: &Descriptor,
+        limit: usize,
+    ) -> Result<Vec<u8>, DistributionError> {
         if descriptor.size > limit as u64 {
             return Err(DistributionError::Protocol {
                 url: descriptor.digest.to_string(),
-                reason: format!("its {} bytes are more than the {limit} that are allowed here", descriptor.size),
+                reason: format!(
+                    "its {} bytes are more than the {limit} that are allowed here",
+                    descriptor.size
+                ),
             });
         }
         let mut whole = Vec::new();
@@ -227,7 +251,10 @@ impl Access {
     /// [`DistributionError`].
     pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, DistributionError> {
         let url = self.url(&format!("blobs/{digest}"));
-        match self.send_retrying(|| Outgoing::new(Method::HEAD, url.clone())).await {
+        match self
+            .send_retrying(|| Outgoing::new(Method::HEAD, url.clone()))
+            .await
+        {
             Ok(answer) => Ok(Some(answer.length().unwrap_or(0))),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
@@ -247,7 +274,9 @@ impl Access {
         let mut tags = Vec::new();
         let mut next = Some(self.url("tags/list"));
         while let Some(url) = next.take() {
-            let mut answer = self.send_retrying(|| Outgoing::new(Method::GET, url.clone())).await?;
+            let mut answer = self
+                .send_retrying(|| Outgoing::new(Method::GET, url.clone()))
+                .await?;
             let text = answer.bytes(PAGE_LIMIT).await?;
             let page: Page = serde_json::from_slice(&text)
                 .map_err(|error| answer.protocol(format!("the list of tags cannot be read: {error}")))?;
@@ -301,8 +330,9 @@ impl Access {
         let index: Index = match asked {
             Ok(mut answer) => {
                 let text = answer.bytes(REFERRERS_LIMIT).await?;
-                serde_json::from_slice(&text)
-                    .map_err(|error| answer.protocol(format!("the list of referrers cannot be read: {error}")))?
+                serde_json::from_slice(&text).map_err(|error| {
+                    answer.protocol(format!("the list of referrers cannot be read: {error}"))
+                })?
             }
             // A registry of the time before referrers: they are listed under a tag (distribution-spec, «Referrers Tag Schema»).
             Err(error) if is_absent(&error) => {

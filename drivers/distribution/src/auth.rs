@@ -55,7 +55,11 @@ pub(crate) struct Granted {
 
 impl Granted {
     fn text(&self) -> &str {
-        if self.token.is_empty() { &self.access_token } else { &self.token }
+        if self.token.is_empty() {
+            &self.access_token
+        } else {
+            &self.token
+        }
     }
 }
 
@@ -110,7 +114,11 @@ impl Session {
         trust: &Trust,
     ) -> Result<Answer, DistributionError> {
         let again = outgoing.payload.again();
-        let (method, url, headers) = (outgoing.method.clone(), outgoing.url.clone(), outgoing.headers.clone());
+        let (method, url, headers) = (
+            outgoing.method.clone(),
+            outgoing.url.clone(),
+            outgoing.headers.clone(),
+        );
         outgoing.authorization = self.authorization(&url, scopes, trust).await?;
         let answer = self.send(outgoing, trust).await?;
         let Some(payload) = again.filter(|_| answer.status.as_u16() == 401) else {
@@ -146,7 +154,11 @@ impl Session {
         match self.tokens.challenge(url) {
             None => Ok(None),
             Some(Challenge::Basic) => Ok(self.credentials.basic()),
-            Some(Challenge::Bearer { realm, service, scope }) => {
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            }) => {
                 let _one = self.tokens.asking.lock().await;
                 if let Some(token) = self.tokens.token(url, scopes) {
                     return Ok(Some(format!("Bearer {token}")));
@@ -191,7 +203,10 @@ impl Session {
         if has_secret && url.tls && !place.tls && trust.verify {
             return Err(DistributionError::Protocol {
                 url: url.without_query(),
-                reason: format!("refusing to send credentials to the token service {} without TLS", place.without_query()),
+                reason: format!(
+                    "refusing to send credentials to the token service {} without TLS",
+                    place.without_query()
+                ),
             });
         }
         let outgoing = match &self.credentials {

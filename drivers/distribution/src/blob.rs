@@ -32,7 +32,9 @@ struct Open {
 
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("skip", &self.skip).finish_non_exhaustive()
+        f.debug_struct("Open")
+            .field("skip", &self.skip)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,10 +127,14 @@ impl BlobStream {
         if self.offset > 0 {
             outgoing = outgoing.header(RANGE, format!("bytes={}-", self.offset));
         }
-        let answer = self.access.send(outgoing).await.map_err(|error| match is_absent(&error) {
-            true => DistributionError::BlobUnknown(self.descriptor.digest.clone()),
-            false => error,
-        })?;
+        let answer = self
+            .access
+            .send(outgoing)
+            .await
+            .map_err(|error| match is_absent(&error) {
+                true => DistributionError::BlobUnknown(self.descriptor.digest.clone()),
+                false => error,
+            })?;
         let resumed = answer.status.as_u16() == 206;
         if resumed {
             let range = answer.header("content-range").unwrap_or_default();

@@ -90,7 +90,9 @@ impl Proxy {
     fn parse(text: &str) -> Result<Self, String> {
         let bare = match text.split_once("://") {
             Some(("http", rest)) => rest,
-            Some((scheme, _)) => return Err(format!("proxyconnect tcp: a proxy by {scheme} is not supported")),
+            Some((scheme, _)) => {
+                return Err(format!("proxyconnect tcp: a proxy by {scheme} is not supported"));
+            }
             None => text,
         };
         let (user, place) = match bare.rsplit_once('@') {
@@ -137,7 +139,11 @@ async fn resolve(names: &Names, host: &str, port: u16) -> Result<Vec<SocketAddr>
                     none()
                 })?
                 .collect();
-            if addresses.is_empty() { Err(none()) } else { Ok(addresses) }
+            if addresses.is_empty() {
+                Err(none())
+            } else {
+                Ok(addresses)
+            }
         }
     }
 }
@@ -145,7 +151,11 @@ async fn resolve(names: &Names, host: &str, port: u16) -> Result<Vec<SocketAddr>
 /// Asks a proxy for a way through (RFC 9110, 9.3.6).
 async fn tunnel(pipe: &mut Box<dyn Pipe>, url: &Url, authorization: Option<&str>) -> Result<(), String> {
     let broken = |error: io::Error| format!("proxyconnect tcp: {}", io_reason(&error));
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    let host = if url.host.contains(':') {
+        format!("[{}]", url.host)
+    } else {
+        url.host.clone()
+    };
     let place = format!("{host}:{}", url.port);
     let mut head = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
     if let Some(value) = authorization {
@@ -161,7 +171,8 @@ async fn tunnel(pipe: &mut Box<dyn Pipe>, url: &Url, authorization: Option<&str>
         }
         answer.push(pipe.read_u8().await.map_err(broken)?);
     }
-    let first = String::from_utf8_lossy(answer.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
+    let first =
+        String::from_utf8_lossy(answer.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
     match first.split(' ').nth(1) {
         Some("200") => Ok(()),
         _ => Err(format!("proxyconnect tcp: the proxy refuses: {first}")),
@@ -194,9 +205,9 @@ fn tls_reason(error: &io::Error) -> String {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             verify("certificate signed by unknown authority")
         }
-        Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => verify("certificate has expired or is not yet valid"),
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            verify("certificate has expired or is not yet valid")
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => verify("certificate is not valid for this name"),

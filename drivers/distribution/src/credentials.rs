@@ -75,7 +75,8 @@ impl Credentials {
             return Ok(Self::Anonymous);
         };
         if auth.username.is_empty()
-            && let Some(pair) = decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
+            && let Some(pair) =
+                decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
             && let Some((user, password)) = pair.split_once(':')
         {
             auth.username = user.to_owned();
@@ -109,7 +110,10 @@ impl Credentials {
 /// Base64 of either alphabet, without its padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
-    URL_SAFE.decode(&padded).or_else(|_| STANDARD.decode(&padded)).ok()
+    URL_SAFE
+        .decode(&padded)
+        .or_else(|_| STANDARD.decode(&padded))
+        .ok()
 }
 
 /// Never shows a secret.
@@ -132,7 +136,11 @@ mod tests {
     fn every_form_of_the_header_is_understood() {
         let check = |json: &str, expected: &Credentials| {
             for encoded in [URL_SAFE.encode(json), STANDARD.encode(json)] {
-                assert_eq!(Credentials::from_header(&encoded).as_ref(), Ok(expected), "{json}");
+                assert_eq!(
+                    Credentials::from_header(&encoded).as_ref(),
+                    Ok(expected),
+                    "{json}"
+                );
                 let bare = encoded.trim_end_matches('=');
                 assert_eq!(Credentials::from_header(bare).as_ref(), Ok(expected), "{json}");
             }
@@ -141,15 +149,24 @@ mod tests {
             user: "u".to_owned(),
             password: "p:~?>".to_owned(),
         };
-        check(r#"{"username":"u","password":"p:~?>","serveraddress":"x"}"#, &password);
-        check(&format!(r#"{{"auth":"{}"}}"#, STANDARD.encode("u:p:~?>")), &password);
+        check(
+            r#"{"username":"u","password":"p:~?>","serveraddress":"x"}"#,
+            &password,
+        );
+        check(
+            &format!(r#"{{"auth":"{}"}}"#, STANDARD.encode("u:p:~?>")),
+            &password,
+        );
         check("{}", &Credentials::Anonymous);
         check("null", &Credentials::Anonymous);
         check(
             r#"{"username":"u","identitytoken":"t"}"#,
             &Credentials::IdentityToken("t".to_owned()),
         );
-        check(r#"{"registrytoken":"t"}"#, &Credentials::RegistryToken("t".to_owned()));
+        check(
+            r#"{"registrytoken":"t"}"#,
+            &Credentials::RegistryToken("t".to_owned()),
+        );
         assert_eq!(Credentials::from_header(""), Ok(Credentials::Anonymous));
         assert!(Credentials::from_header("%%").is_err());
         assert!(Credentials::from_header(&STANDARD.encode("[1]")).is_err());

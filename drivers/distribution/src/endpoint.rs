@@ -46,7 +46,11 @@ pub(crate) fn endpoints(
         });
     }
     let mut found = Vec::new();
-    for mirror in settings.mirrors.iter().filter(|m| mirrors && is_below(&name, &m.prefix)) {
+    for mirror in settings
+        .mirrors
+        .iter()
+        .filter(|m| mirrors && is_below(&name, &m.prefix))
+    {
         let base = Url::parse(&mirror.url)?;
         let domain = base.authority();
         found.push(Endpoint {
@@ -57,7 +61,11 @@ pub(crate) fn endpoints(
         });
     }
     let insecure = settings.is_insecure(domain);
-    let host = if domain == DOCKER_HUB { DOCKER_HUB_HOST } else { domain };
+    let host = if domain == DOCKER_HUB {
+        DOCKER_HUB_HOST
+    } else {
+        domain
+    };
     let own = |scheme: &str| -> Result<Endpoint, DistributionError> {
         let mut folders = vec![domain.to_owned()];
         if host != domain {
@@ -121,7 +129,10 @@ mod tests {
             ["http://m:5000/hub/v2/x", "https://registry-1.docker.io/v2/x"]
         );
         assert_eq!(places(&settings, "quay.io", "other/a"), ["https://quay.io/v2/x"]);
-        assert_eq!(places(&settings, "quay.io", "team/a"), ["https://n/v2/x", "https://quay.io/v2/x"]);
+        assert_eq!(
+            places(&settings, "quay.io", "team/a"),
+            ["https://n/v2/x", "https://quay.io/v2/x"]
+        );
         assert_eq!(
             places(&settings, "localhost:5000", "a"),
             ["https://localhost:5000/v2/x", "http://localhost:5000/v2/x"]

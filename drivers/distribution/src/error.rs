@@ -79,7 +79,9 @@ pub enum DistributionError {
         reason: String,
     },
     /// The server sent other bytes than it promised.
-    #[error("{what}: content has digest {actual}, expected {expected}: the registry (or a proxy on the way) is broken or lies")]
+    #[error(
+        "{what}: content has digest {actual}, expected {expected}: the registry (or a proxy on the way) is broken or lies"
+    )]
     Digest {
         /// `layer`, `manifest` …
         what: &'static str,

@@ -172,7 +172,8 @@ impl Answer {
 
     /// A success, or the error that the server tells.
     pub(crate) async fn check(mut self) -> Result<Self, DistributionError> {
-        if self.headers.contains_key(CONTENT_ENCODING) && self.header("content-encoding") != Some("identity") {
+        if self.headers.contains_key(CONTENT_ENCODING) && self.header("content-encoding") != Some("identity")
+        {
             // Nobody asked for it, and a few bytes may become gigabytes.
             return Err(self.protocol("the answer is compressed although that was not asked for"));
         }
@@ -203,7 +204,10 @@ impl Answer {
     async fn failure(mut self) -> DistributionError {
         let (method, url) = (verb(&self.method), self.url.without_query());
         let status = self.status;
-        let retry_after = self.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let retry_after = self
+            .headers
+            .get(RETRY_AFTER)
+            .and_then(|v| v.to_str().ok()?.parse().ok());
         let mut text = Vec::new();
         while let Ok(Some(chunk)) = self.chunk().await {
             text.extend_from_slice(&chunk);
@@ -223,7 +227,9 @@ impl Answer {
                 DistributionError::Denied(or(reason, "requested access to the resource is denied"))
             }
             (_, "MANIFEST_UNKNOWN") => DistributionError::ManifestUnknown(or(reason, "manifest unknown")),
-            (_, "NAME_UNKNOWN") => DistributionError::NameUnknown(or(reason, "repository name not known to registry")),
+            (_, "NAME_UNKNOWN") => {
+                DistributionError::NameUnknown(or(reason, "repository name not known to registry"))
+            }
             (408 | 425 | 429 | 500 | 502..=504, _) => DistributionError::Busy {
                 method,
                 url,
@@ -300,7 +306,11 @@ impl Said {
         let is_page = plain.trim_start().starts_with('<');
         Self {
             code: String::new(),
-            message: if is_page { String::new() } else { printable(plain.trim()) },
+            message: if is_page {
+                String::new()
+            } else {
+                printable(plain.trim())
+            },
         }
     }
 }

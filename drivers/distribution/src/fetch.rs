@@ -31,7 +31,9 @@ pub async fn fetch(settings: &Arc<Settings>, url: &str) -> Result<Fetched, Distr
     let trust = Trust::of_stranger(settings, &url);
     let mut failed = 0;
     loop {
-        let sent = session.send(Outgoing::new(Method::GET, url.clone()), &trust).await;
+        let sent = session
+            .send(Outgoing::new(Method::GET, url.clone()), &trust)
+            .await;
         let checked = match sent {
             Ok(answer) => answer.check().await,
             Err(error) => Err(error),
@@ -74,6 +76,8 @@ impl Fetched {
 
 impl std::fmt::Debug for Fetched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fetched").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("Fetched")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
     }
 }

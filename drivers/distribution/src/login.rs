@@ -35,7 +35,10 @@ pub async fn login(
     let session = &access.session;
     let mut identity = None;
     if let Some(Challenge::Bearer { realm, service, .. }) = session.wanted(&url) {
-        let granted = session.ask(&url, &realm, &service, "", true, &trust).await.map_err(wrong)?;
+        let granted = session
+            .ask(&url, &realm, &service, "", true, &trust)
+            .await
+            .map_err(wrong)?;
         identity = Some(granted.refresh_token).filter(|token| !token.is_empty());
     }
     let outgoing = Outgoing::new(Method::GET, url);

@@ -43,8 +43,8 @@ impl Document {
             url: url.to_owned(),
             reason,
         };
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(format!("the manifest is no JSON: {error}")))?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("the manifest is no JSON: {error}")))?;
         let own = value.get("mediaType").and_then(Value::as_str).unwrap_or_default();
         let header = header.split(';').next().unwrap_or_default().trim();
         if !own.is_empty() && is_manifest(header) && header != own {
@@ -53,7 +53,9 @@ impl Document {
             )));
         }
         // An attack (CVE-2021-41190): a document that is an image to one reader, an index to another.
-        if value.get("manifests").is_some() && (value.get("layers").is_some() || value.get("config").is_some()) {
+        if value.get("manifests").is_some()
+            && (value.get("layers").is_some() || value.get("config").is_some())
+        {
             return Err(wrong("the manifest is an index and an image at once".to_owned()));
         }
         let media_type = match (own, header) {
@@ -112,7 +114,10 @@ fn is_manifest(text: &str) -> bool {
 pub fn choose<'a>(index: &'a Index, platform: &Platform) -> Option<&'a Descriptor> {
     let fitting = || {
         index.manifests.iter().filter(|manifest| {
-            manifest.platform.as_ref().is_some_and(|theirs| platform.accepts(theirs))
+            manifest
+                .platform
+                .as_ref()
+                .is_some_and(|theirs| platform.accepts(theirs))
         })
     };
     let exact = fitting().find(|m| m.platform.as_ref().is_some_and(|p| p.variant == platform.variant));
@@ -130,8 +135,14 @@ mod tests {
     #[test]
     fn a_document_is_what_it_says_and_nothing_else() {
         let kind = |header: &str, text: &str| document(header, text).unwrap().media_type;
-        assert_eq!(kind("application/json", r#"{"manifests":[]}"#), media_type::OCI_INDEX);
-        assert_eq!(kind(media_type::DOCKER_MANIFEST, "{}"), media_type::DOCKER_MANIFEST);
+        assert_eq!(
+            kind("application/json", r#"{"manifests":[]}"#),
+            media_type::OCI_INDEX
+        );
+        assert_eq!(
+            kind(media_type::DOCKER_MANIFEST, "{}"),
+            media_type::DOCKER_MANIFEST
+        );
         let both = r#"{"manifests":[],"layers":[]}"#;
         assert!(document("application/json", both).is_err());
         let contradicts = format!(r#"{{"mediaType":"{}"}}"#, media_type::OCI_INDEX);
@@ -148,7 +159,11 @@ mod tests {
             ..Descriptor::new("m", Digest::sha256([n]), 1)
         };
         let index = Index {
-            manifests: vec![manifest("linux/arm/v6", 1), manifest("linux/arm/v7", 2), manifest("linux/amd64", 3)],
+            manifests: vec![
+                manifest("linux/arm/v6", 1),
+                manifest("linux/arm/v7", 2),
+                manifest("linux/amd64", 3),
+            ],
             ..serde_json::from_str(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap()
         };
         let check = |platform: &str, expected: Option<u8>| {

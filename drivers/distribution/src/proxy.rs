@@ -43,7 +43,10 @@ impl Proxies {
             if let Some(ip) = address {
                 return rule.parse::<IpNet>().is_ok_and(|net| net.contains(&ip)) || rule == url.host;
             }
-            let domain = rule.trim_start_matches('*').trim_start_matches('.').to_ascii_lowercase();
+            let domain = rule
+                .trim_start_matches('*')
+                .trim_start_matches('.')
+                .to_ascii_lowercase();
             rule == "*" || url.host == domain || url.host.ends_with(&format!(".{domain}"))
         })
     }

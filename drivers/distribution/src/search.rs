@@ -52,18 +52,35 @@ pub async fn search(
     }
     let session = Session::new(Arc::clone(settings), credentials.clone());
     let places = if domain == "docker.io" {
-        vec![(Url::parse(HUB)?, Trust { verify: true, folders: vec![domain.to_owned()] })]
+        vec![(
+            Url::parse(HUB)?,
+            Trust {
+                verify: true,
+                folders: vec![domain.to_owned()],
+            },
+        )]
     } else {
         let found = endpoints(settings, domain, "", false)?;
         found
             .iter()
-            .map(|e| (Url { path: "/v1/search".to_owned(), ..e.base.clone() }, Trust::of(e)))
+            .map(|e| {
+                (
+                    Url {
+                        path: "/v1/search".to_owned(),
+                        ..e.base.clone()
+                    },
+                    Trust::of(e),
+                )
+            })
             .collect()
     };
     let mut last = None;
     for (place, trust) in places {
         let url = place.clone().with("q", term).with("n", &limit.to_string());
-        let asked = match session.send_authorized(Outgoing::new(Method::GET, url), "", &trust).await {
+        let asked = match session
+            .send_authorized(Outgoing::new(Method::GET, url), "", &trust)
+            .await
+        {
             Ok(answer) => answer.check().await,
             Err(error) => Err(error),
         };
@@ -109,7 +126,10 @@ async fn catalogue(
     let text = answer.bytes(LIMIT).await?;
     let catalogue: Catalogue = serde_json::from_slice(&text)
         .map_err(|error| answer.protocol(format!("the catalogue cannot be read: {error}")))?;
-    let fitting = catalogue.repositories.into_iter().filter(|name| name.contains(term));
+    let fitting = catalogue
+        .repositories
+        .into_iter()
+        .filter(|name| name.contains(term));
     let found = fitting.map(|name| Found {
         name: format!("{}/{name}", place.authority()),
         ..Found::default()

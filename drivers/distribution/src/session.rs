@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
+};
 use hyper::{Method, Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -182,7 +184,9 @@ impl Session {
             pipe,
             absolute,
             proxy_authorization,
-        } = connect(&self.settings, &outgoing.url, tls).await.map_err(broken)?;
+        } = connect(&self.settings, &outgoing.url, tls)
+            .await
+            .map_err(broken)?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(pipe))
@@ -210,7 +214,14 @@ impl Session {
         proxy_authorization: Option<String>,
     ) -> Result<Answer, String> {
         let taken = Arc::new(AtomicU64::new(0));
-        let request = wire(outgoing, payload, absolute, proxy_authorization, &self.settings.user_agent, &taken)?;
+        let request = wire(
+            outgoing,
+            payload,
+            absolute,
+            proxy_authorization,
+            &self.settings.user_agent,
+            &taken,
+        )?;
         let limit = self.settings.limits.answer;
         let answering = sender.send_request(request);
         tokio::pin!(answering);
@@ -332,11 +343,15 @@ fn wire(
     for (name, value) in &outgoing.headers {
         request = request.header(name, value);
     }
-    request.body(payload.into_wire(taken)).map_err(|error| error.to_string())
+    request
+        .body(payload.into_wire(taken))
+        .map_err(|error| error.to_string())
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("credentials", &self.credentials).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
     }
 }

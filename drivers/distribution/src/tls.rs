@@ -72,8 +72,8 @@ impl Own {
                         let key = path.with_extension("key");
                         let chain = certificates(names, &path)?;
                         let text = read(names, &key)?;
-                        let private =
-                            PrivateKeyDer::from_pem_slice(&text).map_err(|error| failed(names, &key, error))?;
+                        let private = PrivateKeyDer::from_pem_slice(&text)
+                            .map_err(|error| failed(names, &key, error))?;
                         own.identity = Some((chain, private, path));
                     }
                     _ => {}

@@ -40,7 +40,9 @@ impl Access {
             .url("blobs/uploads/")
             .with("mount", &digest.to_string())
             .with("from", from);
-        let answer = self.send_retrying(|| Outgoing::new(Method::POST, url.clone())).await?;
+        let answer = self
+            .send_retrying(|| Outgoing::new(Method::POST, url.clone()))
+            .await?;
         match answer.status.as_u16() {
             201 => Ok(Mounted::There),
             _ => Ok(Mounted::Not(Box::new(self.begun(answer).await?))),
@@ -53,7 +55,9 @@ impl Access {
     /// [`DistributionError`].
     pub async fn upload(&self) -> Result<Upload, DistributionError> {
         let url = self.url("blobs/uploads/");
-        let answer = self.send_retrying(|| Outgoing::new(Method::POST, url.clone())).await?;
+        let answer = self
+            .send_retrying(|| Outgoing::new(Method::POST, url.clone()))
+            .await?;
         self.begun(answer).await
     }
 
@@ -131,7 +135,11 @@ impl Upload {
     /// [`DistributionError`].
     pub async fn commit(self, digest: &Digest) -> Result<(), DistributionError> {
         let place = self.location.with("digest", &digest.to_string());
-        self.access.send(Outgoing::new(Method::PUT, place)).await?.discard().await;
+        self.access
+            .send(Outgoing::new(Method::PUT, place))
+            .await?
+            .discard()
+            .await;
         Ok(())
     }
 

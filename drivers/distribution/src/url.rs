@@ -176,7 +176,18 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["", "a/b", "ftp://a/", "http://", "http://a:x/", "http://a:99999/", "http://a b/", "http://u:p@a/", "http://[x]/", "http://a/\r\nEvil: 1"] {
+        for text in [
+            "",
+            "a/b",
+            "ftp://a/",
+            "http://",
+            "http://a:x/",
+            "http://a:99999/",
+            "http://a b/",
+            "http://u:p@a/",
+            "http://[x]/",
+            "http://a/\r\nEvil: 1",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use distribution::access::Intent;
-use distribution::{Access, BlobStream, Credentials, DistributionError, Limits, Mirror, Mounted, Names, Settings};
+use distribution::{
+    Access, BlobStream, Credentials, DistributionError, Limits, Mirror, Mounted, Names, Settings,
+};
 use fake_registry::{Fault, Registry};
 use fault::{Fault as _, Kind};
 use oci::image::{Descriptor, media_type};
@@ -26,7 +28,10 @@ fn settings() -> Settings {
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
     runtime.block_on(work)
 }
 
@@ -51,7 +56,11 @@ async fn puller(registry: &Registry) -> Access {
 
 fn stored(registry: &Registry, bytes: &[u8]) -> Descriptor {
     let digest = registry.put_blob("a/b", bytes);
-    Descriptor::new(media_type::OCI_LAYER, digest.parse().expect("digest"), bytes.len() as u64)
+    Descriptor::new(
+        media_type::OCI_LAYER,
+        digest.parse().expect("digest"),
+        bytes.len() as u64,
+    )
 }
 
 async fn read(mut stream: BlobStream) -> Result<Vec<u8>, DistributionError> {
@@ -75,11 +84,22 @@ fn manifests_and_blobs_come_whole() {
     run(async {
         let access = puller(&registry).await;
         let document = access.manifest("v1").await.expect("manifest");
-        assert_eq!((document.digest.to_string(), document.bytes), (digest.clone(), b"{}".to_vec()));
-        assert_eq!(access.manifest(&digest).await.expect("by digest").media_type, media_type::OCI_MANIFEST);
+        assert_eq!(
+            (document.digest.to_string(), document.bytes),
+            (digest.clone(), b"{}".to_vec())
+        );
+        assert_eq!(
+            access.manifest(&digest).await.expect("by digest").media_type,
+            media_type::OCI_MANIFEST
+        );
         assert_eq!(access.tags().await.expect("tags"), ["v1"]);
-        assert_eq!(access.blob_size(&descriptor.digest).await.expect("size"), Some(700_000));
-        let whole = read(BlobStream::new(access.clone(), descriptor)).await.expect("blob");
+        assert_eq!(
+            access.blob_size(&descriptor.digest).await.expect("size"),
+            Some(700_000)
+        );
+        let whole = read(BlobStream::new(access.clone(), descriptor))
+            .await
+            .expect("blob");
         assert!(whole == content);
         let error = access.manifest("v2").await.expect_err("none");
         assert_eq!(error.kind(), Kind::NotFound, "{error}");
@@ -98,7 +118,12 @@ fn a_cut_or_stalled_blob_goes_on_where_it_broke_off() {
             let whole = read(BlobStream::new(access, descriptor)).await.expect("blob");
             assert!(whole == content, "{fault:?}");
         });
-        assert_eq!(registry.count("GET /blobs/ bytes=300000-"), 1, "{:?}", registry.log());
+        assert_eq!(
+            registry.count("GET /blobs/ bytes=300000-"),
+            1,
+            "{:?}",
+            registry.log()
+        );
     }
 }
 
@@ -136,22 +161,33 @@ fn another_digest_or_size_is_never_accepted() {
         registry.fail("GET /blobs/", fault, 1);
         run(async {
             let access = puller(&registry).await;
-            let error = read(BlobStream::new(access, descriptor.clone())).await.expect_err(expected);
+            let error = read(BlobStream::new(access, descriptor.clone()))
+                .await
+                .expect_err(expected);
             assert!(error.to_string().contains(expected), "{error}");
             assert!(!error.is_passing());
         });
     };
     check(Fault::Lie, "content has digest");
-    check(Fault::Body(b"short".to_vec()), "the registry sent 5 bytes where 1000 were promised");
+    check(
+        Fault::Body(b"short".to_vec()),
+        "the registry sent 5 bytes where 1000 were promised",
+    );
     check(Fault::Longer(1), "the registry sent 1001 bytes");
-    check(Fault::Encoding("gzip"), "compressed although that was not asked for");
+    check(
+        Fault::Encoding("gzip"),
+        "compressed although that was not asked for",
+    );
     registry.put_manifest("a/b", "v1", media_type::OCI_MANIFEST, b"{}");
     registry.fail("GET /manifests/", Fault::Body(b"{ }".to_vec()), 1);
     run(async {
         let access = puller(&registry).await;
         let digest = fake_registry::digest(b"{}");
         let error = access.manifest(&digest).await.expect_err("another manifest");
-        assert!(error.to_string().starts_with("manifest: content has digest"), "{error}");
+        assert!(
+            error.to_string().starts_with("manifest: content has digest"),
+            "{error}"
+        );
     });
 }
 
@@ -175,7 +211,11 @@ fn documents_without_end_are_not_read_to_their_end() {
 fn what_is_busy_is_asked_again_and_what_refuses_is_not() {
     let registry = Registry::start();
     registry.put_manifest("a/b", "v1", media_type::OCI_MANIFEST, b"{}");
-    registry.fail("GET /manifests/", Fault::Status(429, vec!["Retry-After: 0".to_owned()]), 2);
+    registry.fail(
+        "GET /manifests/",
+        Fault::Status(429, vec!["Retry-After: 0".to_owned()]),
+        2,
+    );
     registry.fail("GET /manifests/", Fault::Status(503, Vec::new()), 1);
     run(async {
         let access = puller(&registry).await;
@@ -183,7 +223,10 @@ fn what_is_busy_is_asked_again_and_what_refuses_is_not() {
         assert_eq!(registry.count("GET /manifests/v1"), 4);
         registry.fail("GET /manifests/", Fault::Status(403, Vec::new()), 1);
         let error = access.manifest("v1").await.expect_err("forbidden");
-        assert_eq!((error.kind(), registry.count("GET /manifests/v1")), (Kind::Forbidden, 5));
+        assert_eq!(
+            (error.kind(), registry.count("GET /manifests/v1")),
+            (Kind::Forbidden, 5)
+        );
     });
 }
 
@@ -199,15 +242,31 @@ fn redirects_are_followed_but_not_in_circles_and_never_with_our_token() {
         let access = open(&registry, settings(), password("u", "p"), Intent::Pull).await;
         let here = format!("/v2/a/b/blobs/{}", descriptor.digest);
         registry.fail("GET /blobs/", Fault::Redirect(here.clone()), 3);
-        assert!(read(BlobStream::new(access.clone(), descriptor.clone())).await.expect("blob") == content);
+        assert!(
+            read(BlobStream::new(access.clone(), descriptor.clone()))
+                .await
+                .expect("blob")
+                == content
+        );
         registry.fail("GET /blobs/", Fault::Redirect(here), 100);
-        let error = read(BlobStream::new(access.clone(), descriptor.clone())).await.expect_err("circle");
-        assert!(error.to_string().contains("stopped after 10 redirects"), "{error}");
+        let error = read(BlobStream::new(access.clone(), descriptor.clone()))
+            .await
+            .expect_err("circle");
+        assert!(
+            error.to_string().contains("stopped after 10 redirects"),
+            "{error}"
+        );
         registry.behave();
         // The other server would let us in if it were shown what the first one is shown.
         other.require_password("u", "p");
-        registry.fail("GET /blobs/", Fault::Redirect(format!("http://{}/v2/", other.address())), 1);
-        let error = read(BlobStream::new(access, descriptor)).await.expect_err("stranger");
+        registry.fail(
+            "GET /blobs/",
+            Fault::Redirect(format!("http://{}/v2/", other.address())),
+            1,
+        );
+        let error = read(BlobStream::new(access, descriptor))
+            .await
+            .expect_err("stranger");
         assert_eq!(error.kind(), Kind::Unauthorized, "{error}");
     });
 }
@@ -221,7 +280,10 @@ fn basic_and_tokens_open_what_they_are_for() {
         let access = open(&registry, settings(), password("u", "p"), Intent::Pull).await;
         access.manifest("v1").await.expect("with the password");
         let access = open(&registry, settings(), password("u", "wrong"), Intent::Pull).await;
-        assert_eq!(access.manifest("v1").await.expect_err("wrong").kind(), Kind::Unauthorized);
+        assert_eq!(
+            access.manifest("v1").await.expect_err("wrong").kind(),
+            Kind::Unauthorized
+        );
     });
     // A token is good for two requests here: it is renewed in the middle of things.
     registry.require_token("u", "p", 2);
@@ -231,16 +293,30 @@ fn basic_and_tokens_open_what_they_are_for() {
         for _ in 0..5 {
             access.manifest("v1").await.expect("with a token");
         }
-        assert_eq!(registry.count("GET /token scope=repository%3Aa%2Fb%3Apull%2Cpush account=u"), 3);
+        assert_eq!(
+            registry.count("GET /token scope=repository%3Aa%2Fb%3Apull%2Cpush account=u"),
+            3
+        );
         let settings = Arc::new(settings());
         let server = format!("http://{}", registry.address());
         let identity = distribution::login::login(&settings, &password("u", "p"), &server).await;
         let identity = identity.expect("login").expect("an identity token");
         let credentials = Credentials::IdentityToken(identity);
         let access = Access::open(&settings, &credentials, &name(&registry, "a/b"), Intent::Pull).await;
-        access.expect("access").manifest("v1").await.expect("by the identity token");
-        let error = distribution::login::login(&settings, &password("u", "q"), &server).await.expect_err("wrong");
-        assert!(error.to_string().contains("unauthorized: incorrect username or password"), "{error}");
+        access
+            .expect("access")
+            .manifest("v1")
+            .await
+            .expect("by the identity token");
+        let error = distribution::login::login(&settings, &password("u", "q"), &server)
+            .await
+            .expect_err("wrong");
+        assert!(
+            error
+                .to_string()
+                .contains("unauthorized: incorrect username or password"),
+            "{error}"
+        );
     });
 }
 
@@ -258,12 +334,22 @@ fn docker_io_is_asked_by_its_own_name_over_tls() {
     settings.names = Names::Fixed(known);
     settings.certificates = vec![folder.path().to_owned()];
     run(async {
-        let stranger = Access::open(&Arc::new(settings.clone()), &Credentials::Anonymous, &alpine, Intent::Pull).await;
+        let stranger = Access::open(
+            &Arc::new(settings.clone()),
+            &Credentials::Anonymous,
+            &alpine,
+            Intent::Pull,
+        )
+        .await;
         let error = stranger.expect_err("unknown authority").to_string();
         assert!(error.contains("Get \"https://registry-1.docker.io/v2/\": tls: failed to verify certificate: x509: certificate signed by unknown authority"), "{error}");
         std::fs::write(certificates.join("ca.crt"), registry.authority()).expect("authority");
         let access = Access::open(&Arc::new(settings), &password("u", "p"), &alpine, Intent::Pull).await;
-        access.expect("access").manifest("latest").await.expect("manifest");
+        access
+            .expect("access")
+            .manifest("latest")
+            .await
+            .expect("manifest");
     });
 }
 
@@ -278,17 +364,45 @@ fn a_mirror_is_asked_first_and_the_registry_if_it_is_away() {
     }];
     let settings = Arc::new(settings);
     run(async {
-        let places = Access::places(&settings, &password("u", "p"), &name(&registry, "a/b"), Intent::Pull).expect("places");
+        let places = Access::places(
+            &settings,
+            &password("u", "p"),
+            &name(&registry, "a/b"),
+            Intent::Pull,
+        )
+        .expect("places");
         assert!(places[0].is_mirror() && !places[1].is_mirror());
-        let access = Access::open(&settings, &Credentials::Anonymous, &name(&registry, "a/b"), Intent::Pull).await;
+        let access = Access::open(
+            &settings,
+            &Credentials::Anonymous,
+            &name(&registry, "a/b"),
+            Intent::Pull,
+        )
+        .await;
         assert!(access.expect("access").is_mirror());
-        let push = Access::open(&settings, &Credentials::Anonymous, &name(&registry, "a/b"), Intent::Push).await;
+        let push = Access::open(
+            &settings,
+            &Credentials::Anonymous,
+            &name(&registry, "a/b"),
+            Intent::Push,
+        )
+        .await;
         assert!(!push.expect("access").is_mirror());
     });
     mirror.fail("GET", Fault::Status(500, Vec::new()), usize::MAX);
     run(async {
-        let access = Access::open(&settings, &Credentials::Anonymous, &name(&registry, "a/b"), Intent::Pull).await;
-        access.expect("the registry").manifest("v1").await.expect("manifest");
+        let access = Access::open(
+            &settings,
+            &Credentials::Anonymous,
+            &name(&registry, "a/b"),
+            Intent::Pull,
+        )
+        .await;
+        access
+            .expect("the registry")
+            .manifest("v1")
+            .await
+            .expect("manifest");
     });
 }
 
@@ -300,13 +414,17 @@ fn nobody_there_is_said_in_dockers_words() {
     drop(registry);
     run(async {
         let settings = Arc::new(settings());
-        let error = Access::open(&settings, &Credentials::Anonymous, &gone, Intent::Pull).await.expect_err("nobody");
+        let error = Access::open(&settings, &Credentials::Anonymous, &gone, Intent::Pull)
+            .await
+            .expect_err("nobody");
         assert_eq!(
             error.to_string(),
             format!("Get \"http://{address}/v2/\": dial tcp {address}: connect: connection refused")
         );
         let nowhere = Reference::parse_normalized("registry.invalid/a").expect("name");
-        let error = Access::open(&settings, &Credentials::Anonymous, &nowhere, Intent::Pull).await.expect_err("nowhere");
+        let error = Access::open(&settings, &Credentials::Anonymous, &nowhere, Intent::Pull)
+            .await
+            .expect_err("nowhere");
         assert_eq!(
             error.to_string(),
             "Get \"https://registry.invalid/v2/\": dial tcp: lookup registry.invalid: no such host"
@@ -322,30 +440,54 @@ fn blobs_are_sent_mounted_and_not_sent_twice() {
     run(async {
         let mut access = open(&registry, settings(), Credentials::Anonymous, Intent::Push).await;
         let (sender, chunks) = tokio::sync::mpsc::channel(2);
-        let parts: Vec<_> = content.chunks(100_000).map(bytes::Bytes::copy_from_slice).collect();
+        let parts: Vec<_> = content
+            .chunks(100_000)
+            .map(bytes::Bytes::copy_from_slice)
+            .collect();
         let feed = async {
             for part in parts {
                 sender.send(Ok(part)).await.expect("wanted");
             }
             drop(sender);
         };
-        let send = async { access.upload().await?.send(chunks, None).await?.commit(&digest).await };
+        let send = async {
+            access
+                .upload()
+                .await?
+                .send(chunks, None)
+                .await?
+                .commit(&digest)
+                .await
+        };
         let (sent, ()) = tokio::join!(send, feed);
         sent.expect("sent");
-        assert_eq!(registry.blob("a/b", &digest.to_string()).as_deref(), Some(&content[..]));
+        assert_eq!(
+            registry.blob("a/b", &digest.to_string()).as_deref(),
+            Some(&content[..])
+        );
         access.put_blob(&digest, &content).await.expect("there");
         assert_eq!(registry.count("POST uploads"), 1);
 
         access.allow_sources(["a/b".to_owned(), "c".to_owned()]);
         registry.put_blob("c", b"other");
         let other = fake_registry::digest(b"other").parse().expect("digest");
-        assert!(matches!(access.mount(&other, "c").await.expect("mount"), Mounted::There));
+        assert!(matches!(
+            access.mount(&other, "c").await.expect("mount"),
+            Mounted::There
+        ));
         let Mounted::Not(upload) = access.mount(&other, "nowhere").await.expect("mount") else {
             panic!("there is nothing to mount");
         };
         upload.cancel().await;
         assert!(registry.blob("a/b", &other.to_string()).is_some());
-        assert_eq!(access.put_manifest("v9", media_type::OCI_MANIFEST, b"{}").await.expect("manifest").to_string(), fake_registry::digest(b"{}"));
+        assert_eq!(
+            access
+                .put_manifest("v9", media_type::OCI_MANIFEST, b"{}")
+                .await
+                .expect("manifest")
+                .to_string(),
+            fake_registry::digest(b"{}")
+        );
     });
 }
 
@@ -357,8 +499,15 @@ fn referrers_are_found_by_the_endpoint_or_by_the_tag() {
         let access = puller(&registry).await;
         assert!(access.referrers(&subject).await.expect("none").is_empty());
         let signature = fake_registry::digest(b"signature");
-        let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"{signature}","size":1}}]}}"#);
-        registry.put_manifest("a/b", &subject.to_string().replace(':', "-"), media_type::OCI_INDEX, index.as_bytes());
+        let index = format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"{signature}","size":1}}]}}"#
+        );
+        registry.put_manifest(
+            "a/b",
+            &subject.to_string().replace(':', "-"),
+            media_type::OCI_INDEX,
+            index.as_bytes(),
+        );
         let found = access.referrers(&subject).await.expect("one");
         assert_eq!(found[0].digest.to_string(), signature);
     });
@@ -378,9 +527,13 @@ fn a_url_is_fetched_and_its_failures_are_clear() {
             whole.extend_from_slice(&chunk);
         }
         assert_eq!((whole, fetched.seen()), (b"content".to_vec(), 7));
-        let error = distribution::fetch::fetch(&settings, &url).await.expect_err("gone");
+        let error = distribution::fetch::fetch(&settings, &url)
+            .await
+            .expect_err("gone");
         assert!(error.to_string().contains("404"), "{error}");
-        let error = distribution::fetch::fetch(&settings, "ftp://x/y").await.expect_err("ftp");
+        let error = distribution::fetch::fetch(&settings, "ftp://x/y")
+            .await
+            .expect_err("ftp");
         assert!(error.to_string().contains("only http and https"), "{error}");
     });
 }

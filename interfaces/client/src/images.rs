@@ -216,7 +216,11 @@ impl Client {
         filters: &Filters,
         login: &str,
     ) -> Result<Vec<u8>, ClientError> {
-        let limit = if limit == 0 { String::new() } else { limit.to_string() };
+        let limit = if limit == 0 {
+            String::new()
+        } else {
+            limit.to_string()
+        };
         let query = Query::new()
             .with("term", term)
             .with_some("limit", &limit)
@@ -235,6 +239,11 @@ impl Client {
     /// # Errors
     /// As all calls; 401 if it is not.
     pub async fn login(&self, login: &[u8]) -> Result<LoginReply, ClientError> {
-        self.post("/auth").body(Body::Json(login.to_vec())).send().await?.json(self).await
+        self.post("/auth")
+            .body(Body::Json(login.to_vec()))
+            .send()
+            .await?
+            .json(self)
+            .await
     }
 }

@@ -92,7 +92,11 @@ pub(crate) fn find(app: &App, server: &str) -> Result<Login, Failure> {
 /// The header for whatever is asked of the registry of `image`; empty if nothing is known.
 pub(crate) fn header_for(app: &App, image: &str) -> Result<String, Failure> {
     let login = find(app, &server_of(image))?;
-    Ok(if login.is_empty() { String::new() } else { login.header() })
+    Ok(if login.is_empty() {
+        String::new()
+    } else {
+        login.header()
+    })
 }
 
 /// Keeps a login.
@@ -136,7 +140,8 @@ pub(crate) fn erase(app: &App, server: &str) -> Result<bool, Failure> {
 
 /// Trust in signatures is not here: where it is demanded, nothing may pass for trusted.
 pub(crate) fn check_trust(args: &crate::flags::Parsed) -> Outcome {
-    let demanded = std::env::var("DOCKER_CONTENT_TRUST").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false"));
+    let demanded =
+        std::env::var("DOCKER_CONTENT_TRUST").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false"));
     let off = args.has("disable-content-trust") && !args.on("disable-content-trust");
     if off || demanded && !args.has("disable-content-trust") {
         return Err(Failure::new(

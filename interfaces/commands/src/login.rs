@@ -82,17 +82,24 @@ fn given(args: &Parsed) -> Result<(String, String), Failure> {
     if !password.is_empty() {
         console::error("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
         if args.on("password-stdin") {
-            return Err(Failure::new("--password and --password-stdin are mutually exclusive"));
+            return Err(Failure::new(
+                "--password and --password-stdin are mutually exclusive",
+            ));
         }
     }
     if !args.on("password-stdin") {
         return Ok((user, password));
     }
     if user.is_empty() {
-        return Err(Failure::new("the --password-stdin option requires --username to be set"));
+        return Err(Failure::new(
+            "the --password-stdin option requires --username to be set",
+        ));
     }
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(SECRET_LIMIT).read_to_string(&mut text);
+    let read = std::io::stdin()
+        .lock()
+        .take(SECRET_LIMIT)
+        .read_to_string(&mut text);
     read.map_err(|error| Failure::new(format!("read the password: {}", streams::cause(&error))))?;
     Ok((user, text.trim_end_matches(['\n', '\r']).to_owned()))
 }
@@ -103,7 +110,9 @@ fn ask_for(user: String, password: String, server: &str) -> Result<(String, Stri
         return Ok((user, password));
     }
     if !streams::is_terminal(0) {
-        return Err(Failure::new("Error: Cannot perform an interactive login from a non TTY device"));
+        return Err(Failure::new(
+            "Error: Cannot perform an interactive login from a non TTY device",
+        ));
     }
     if server == HUB {
         console::line(

@@ -1,11 +1,11 @@
 //! `dhow logout`.
 
 use crate::app::App;
+use crate::console;
 use crate::credentials::{self, HUB};
 use crate::failure::Outcome;
 use crate::flags::Parsed;
 use crate::tree::{Command, Count, run};
-use crate::console;
 
 pub(crate) static COMMAND: Command = Command {
     usage: "[SERVER]",

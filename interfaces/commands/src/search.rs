@@ -43,7 +43,10 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     let term = args.arg(0);
     let login = credentials::header_for(app, term)?;
     let limit = args.int("limit").unwrap_or(0);
-    let found = app.client()?.image_search(term, limit, &args.filters()?, &login).await?;
+    let found = app
+        .client()?
+        .image_search(term, limit, &args.filters()?, &login)
+        .await?;
     let full = args.on("no-trunc");
     let found = App::json(&found)?;
     let rows: Vec<Value> = found.items().iter().map(|result| row(result, full)).collect();
@@ -55,7 +58,14 @@ fn row(result: &Value, full: bool) -> Value {
     let description = result.str_at("description").replace(['\n', '\r'], " ");
     list::row(vec![
         ("Name", result.str_at("name").into()),
-        ("Description", if full { description.into() } else { cut(&description).into() }),
+        (
+            "Description",
+            if full {
+                description.into()
+            } else {
+                cut(&description).into()
+            },
+        ),
         ("StarCount", result.int_at("star_count").to_string().into()),
         ("IsOfficial", mark(result.bool_at("is_official")).into()),
         ("IsAutomated", mark(result.bool_at("is_automated")).into()),

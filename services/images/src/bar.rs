@@ -78,7 +78,12 @@ fn drawn(current: u64, total: u64) -> String {
     let filled = usize::try_from(current * 50 / total).unwrap_or(50);
     let head = if filled < 50 { ">" } else { "" };
     let space = " ".repeat(50 - filled - head.len());
-    format!("[{}{head}{space}]  {}/{}", "=".repeat(filled), size(current), size(total))
+    format!(
+        "[{}{head}{space}]  {}/{}",
+        "=".repeat(filled),
+        size(current),
+        size(total)
+    )
 }
 
 /// `1.234MB`, as Docker writes it.
@@ -97,7 +102,11 @@ fn size(bytes: u64) -> String {
         _ => 3,
     };
     let text = format!("{value:.decimals$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{text}{}", UNITS[unit])
 }
 

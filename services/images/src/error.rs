@@ -198,10 +198,16 @@ fn said(reference: &Reference, cause: &DistributionError) -> String {
     };
     match cause {
         DistributionError::ManifestUnknown(_) => {
-            format!("manifest for {} not found: manifest unknown: manifest unknown", reference.familiar())
+            format!(
+                "manifest for {} not found: manifest unknown: manifest unknown",
+                reference.familiar()
+            )
         }
         DistributionError::NameUnknown(reason) => {
-            format!("repository {} not found: name unknown: {reason}", reference.familiar_name())
+            format!(
+                "repository {} not found: name unknown: {reason}",
+                reference.familiar_name()
+            )
         }
         DistributionError::Denied(reason) => denied(&format!("denied: {reason}")),
         DistributionError::Unauthorized { reason, .. } => denied(&format!("unauthorized: {reason}")),

@@ -53,7 +53,11 @@ impl Images {
         if !self.read().images.contains_key(id) {
             return Ok(());
         }
-        let mut row = self.origins.get(&key).map(|row| (*row).clone()).unwrap_or_default();
+        let mut row = self
+            .origins
+            .get(&key)
+            .map(|row| (*row).clone())
+            .unwrap_or_default();
         if row.manifests.last() == Some(&origin) {
             return Ok(());
         }
@@ -68,7 +72,8 @@ impl Images {
     /// The manifests that are known of an image, the newest first.
     pub(crate) fn origins_of(&self, id: &Digest) -> Vec<Origin> {
         let row = self.origins.get(&id.to_string());
-        row.map(|row| row.manifests.iter().rev().cloned().collect()).unwrap_or_default()
+        row.map(|row| row.manifests.iter().rev().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Every place where a layer with this content is known to be.
@@ -80,7 +85,12 @@ impl Images {
             };
             let places: Vec<usize> = places(&image.config, diff_id);
             if !places.is_empty() {
-                found.extend(row.manifests.iter().rev().flat_map(|origin| sources(origin, &places)));
+                found.extend(
+                    row.manifests
+                        .iter()
+                        .rev()
+                        .flat_map(|origin| sources(origin, &places)),
+                );
             }
         }
         found
@@ -94,7 +104,9 @@ impl Images {
 
 fn places(config: &Arc<ImageConfig>, diff_id: &Digest) -> Vec<usize> {
     let all = config.rootfs.diff_ids.iter().enumerate();
-    all.filter(|(_, own)| *own == diff_id).map(|(place, _)| place).collect()
+    all.filter(|(_, own)| *own == diff_id)
+        .map(|(place, _)| place)
+        .collect()
 }
 
 fn sources(origin: &Origin, places: &[usize]) -> Vec<Source> {

@@ -138,7 +138,10 @@ impl Images {
             ..line(format!("Pulling from {}", path(name)))
         });
         durable::crash_point("images.pull.resolved");
-        let names = [stored(name), name.without_tag_and_digest().with_digest(resolved.top.clone())];
+        let names = [
+            stored(name),
+            name.without_tag_and_digest().with_digest(resolved.top.clone()),
+        ];
         let id = resolved.manifest.config.digest.clone();
         // Whoever wants the same image waits for the first one, and finds it here.
         let _alone = self.registries.alone(&id.to_string()).await;
@@ -155,11 +158,19 @@ impl Images {
             media_type: resolved.document.media_type.clone(),
             manifest: String::from_utf8_lossy(&resolved.document.bytes).into_owned(),
         };
-        let spent: Vec<Digest> = resolved.manifest.layers.iter().map(|l| l.digest.clone()).collect();
+        let spent: Vec<Digest> = resolved
+            .manifest
+            .layers
+            .iter()
+            .map(|l| l.digest.clone())
+            .collect();
         let (image, told) = (id.clone(), name.familiar());
         self.blocking(move |images| {
             images.remember(&image, origin)?;
-            for digest in spent.iter().filter(|d| !images.registries.is_busy(&d.to_string())) {
+            for digest in spent
+                .iter()
+                .filter(|d| !images.registries.is_busy(&d.to_string()))
+            {
                 images.spools.remove(digest);
             }
             Ok(())
@@ -184,11 +195,18 @@ impl Images {
     ) -> Result<(), ImageError> {
         let (text, config) = remote::configuration(place, name, &resolved.manifest).await?;
         let pin = self
-            .fetch_layers(place, name, &resolved.manifest.layers, &config.rootfs.diff_ids, progress)
+            .fetch_layers(
+                place,
+                name,
+                &resolved.manifest.layers,
+                &config.rootfs.diff_ids,
+                progress,
+            )
             .await?;
         durable::crash_point("images.pull.unpacked");
         let names = names.to_vec();
-        self.blocking(move |images| images.put(&text, None, pin, &names)).await?;
+        self.blocking(move |images| images.put(&text, None, pin, &names))
+            .await?;
         durable::crash_point("images.pull.put");
         Ok(())
     }

@@ -79,7 +79,10 @@ impl Images {
     /// The images with their names, by tag.
     fn to_push(&self, name: &Reference) -> Result<Vec<(Reference, Image)>, ImageError> {
         let state = self.read();
-        let own = state.names.iter().filter(|(known, _)| known.name() == name.name());
+        let own = state
+            .names
+            .iter()
+            .filter(|(known, _)| known.name() == name.name());
         let tagged: Vec<(Reference, Digest)> = own
             .filter(|(known, _)| known.digest().is_none())
             .map(|(known, id)| (known.clone(), id.clone()))
@@ -161,9 +164,13 @@ impl Images {
         let fits = |origin: &Origin| {
             let manifest: Manifest = serde_json::from_str(&origin.manifest).ok()?;
             let own = manifest.layers.iter().map(|layer| &layer.digest);
-            (manifest.config.digest == image.id && own.eq(layers.iter().map(|layer| &layer.digest))).then_some(())
+            (manifest.config.digest == image.id && own.eq(layers.iter().map(|layer| &layer.digest)))
+                .then_some(())
         };
-        let origin = self.origins_of(&image.id).into_iter().find(|origin| fits(origin).is_some())?;
+        let origin = self
+            .origins_of(&image.id)
+            .into_iter()
+            .find(|origin| fits(origin).is_some())?;
         Some(Written {
             media_type: origin.media_type,
             text: origin.manifest,
@@ -175,7 +182,11 @@ impl Images {
 fn new_manifest(image: &Image, mut layers: Vec<Descriptor>) -> Result<Written, ImageError> {
     let needs_oci = layers.iter().any(|layer| layer.media_type.contains("zstd"));
     for layer in &mut layers {
-        *layer = Descriptor::new(in_family(&layer.media_type, needs_oci), layer.digest.clone(), layer.size);
+        *layer = Descriptor::new(
+            in_family(&layer.media_type, needs_oci),
+            layer.digest.clone(),
+            layer.size,
+        );
     }
     let (media_type, config) = match needs_oci {
         true => (media_type::OCI_MANIFEST, media_type::OCI_CONFIG),

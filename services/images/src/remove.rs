@@ -259,7 +259,9 @@ impl Images {
                     images.delete_unnamed_parents(image.parent.as_ref(), &mut removed);
                 }
             }
-            let spooled = images.spools.sweep(true, |digest| !images.registries.is_busy(digest));
+            let spooled = images
+                .spools
+                .sweep(true, |digest| !images.registries.is_busy(digest));
             let (_, size_after) = images.layers.usage();
             let reclaimed = size_before.saturating_sub(size_after) + spooled;
             let attributes = [("reclaimed".to_owned(), reclaimed.to_string())].into();

@@ -103,7 +103,10 @@ impl Spools {
         let mut freed = 0;
         for entry in entries.flatten() {
             let Ok(status) = entry.metadata() else { continue };
-            let age = status.modified().ok().and_then(|m| SystemTime::now().duration_since(m).ok());
+            let age = status
+                .modified()
+                .ok()
+                .and_then(|m| SystemTime::now().duration_since(m).ok());
             let old = age.is_some_and(|age| age > LIFE);
             let name = entry.file_name().to_string_lossy().replacen('-', ":", 1);
             if (all || old) && idle(&name) {

@@ -129,7 +129,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let read = |mut reader: InputReader| {
             let mut text = String::new();
-            reader.read_to_string(&mut text).map(|_| text).map_err(|error| error.to_string())
+            reader
+                .read_to_string(&mut text)
+                .map(|_| text)
+                .map_err(|error| error.to_string())
         };
         let (sender, reader) = input();
         runtime.block_on(async {

@@ -70,7 +70,11 @@ async fn pull(images: &Arc<Images>, name: &str) -> (Result<(), ImageError>, Vec<
     let done = images.pull(PullOptions::new(name, "").unwrap(), progress).await;
     let lines = std::mem::take(&mut *lines.lock().unwrap());
     let said = lines.into_iter().filter(|l| l.progress.is_empty());
-    (done, said.map(|l| [l.id, l.status].join(" ").trim().to_owned()).collect())
+    (
+        done,
+        said.map(|l| [l.id, l.status].join(" ").trim().to_owned())
+            .collect(),
+    )
 }
 
 /// The threads that unpack see a moment later that nothing more comes.
@@ -100,27 +104,55 @@ async fn an_image_is_pulled_once_and_then_up_to_date() {
     done.unwrap();
     assert_eq!(said.first().unwrap(), "v1 Pulling from team/app");
     assert_eq!(said.iter().filter(|l| l.ends_with("Pull complete")).count(), 3);
-    let end = [format!("Digest: {top}"), format!("Status: Downloaded newer image for {name}")];
+    let end = [
+        format!("Digest: {top}"),
+        format!("Status: Downloaded newer image for {name}"),
+    ];
     assert_eq!(said[said.len() - 2..], end);
     let image = house.images.resolve(&name).unwrap();
-    assert_eq!(image.repo_digests, [format!("{}/team/app@{top}", registry.address())]);
-    assert!(image.config_json.contains("\"kept\":true"), "the configuration is kept as it came");
-    assert!(std::fs::read_dir(house.dir.path().join("downloads")).unwrap().next().is_none());
+    assert_eq!(
+        image.repo_digests,
+        [format!("{}/team/app@{top}", registry.address())]
+    );
+    assert!(
+        image.config_json.contains("\"kept\":true"),
+        "the configuration is kept as it came"
+    );
+    assert!(
+        std::fs::read_dir(house.dir.path().join("downloads"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
 
     registry.clear_log();
     let (done, said) = pull(&house.images, &name).await;
     done.unwrap();
-    assert_eq!(said.last().unwrap(), &format!("Status: Image is up to date for {name}"));
+    assert_eq!(
+        said.last().unwrap(),
+        &format!("Status: Image is up to date for {name}")
+    );
     assert_eq!(registry.count("blobs"), 0, "{:?}", registry.log());
     // By digest, and all tags.
     registry.put_image("team/app", "v2", &config(), &layers[..1]);
     let repository = format!("{}/team/app", registry.address());
-    pull(&house.images, &format!("{repository}@{top}")).await.0.unwrap();
+    pull(&house.images, &format!("{repository}@{top}"))
+        .await
+        .0
+        .unwrap();
     let (done, said) = pull(&house.images, &repository).await;
     done.unwrap();
-    assert!(said.contains(&"v1 Pulling from team/app".to_owned()) && said.contains(&"v2 Pulling from team/app".to_owned()));
+    assert!(
+        said.contains(&"v1 Pulling from team/app".to_owned())
+            && said.contains(&"v2 Pulling from team/app".to_owned())
+    );
     assert!(house.images.resolve(&format!("{repository}:v2")).is_ok());
-    assert_eq!(registry.count("GET /blobs/"), 1, "only v2's configuration: {:?}", registry.log());
+    assert_eq!(
+        registry.count("GET /blobs/"),
+        1,
+        "only v2's configuration: {:?}",
+        registry.log()
+    );
 }
 
 #[tokio::test]
@@ -144,19 +176,40 @@ async fn the_platform_chooses_from_an_index() {
     let name = format!("{}/a", registry.address());
     let mut options = PullOptions::new(&name, "latest").unwrap();
     options.platform = Some("linux/arm64".parse().unwrap());
-    house.images.pull(options.clone(), Arc::new(|_| ())).await.unwrap();
-    let image = house.images.resolve(&name).unwrap();
-    assert_eq!(image.config.architecture, "arm64");
-    assert_eq!(image.repo_digests, [format!("{name}@{top}")], "the digest is the index's");
-    options.platform = Some("linux/s390x".parse().unwrap());
-    let error = house.images.pull(options, Arc::new(|_| ())).await.unwrap_err();
-    assert_eq!(error.to_string(), "no matching manifest for linux/s390x in the manifest list entries");
-    let remote = house
+    house
         .images
-        .inspect_remote(&oci::reference::Reference::parse_docker(&name).unwrap(), &distribution::Credentials::Anonymous)
+        .pull(options.clone(), Arc::new(|_| ()))
         .await
         .unwrap();
-    assert_eq!(remote.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64", "linux/amd64"]);
+    let image = house.images.resolve(&name).unwrap();
+    assert_eq!(image.config.architecture, "arm64");
+    assert_eq!(
+        image.repo_digests,
+        [format!("{name}@{top}")],
+        "the digest is the index's"
+    );
+    options.platform = Some("linux/s390x".parse().unwrap());
+    let error = house.images.pull(options, Arc::new(|_| ())).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no matching manifest for linux/s390x in the manifest list entries"
+    );
+    let remote = house
+        .images
+        .inspect_remote(
+            &oci::reference::Reference::parse_docker(&name).unwrap(),
+            &distribution::Credentials::Anonymous,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        remote
+            .platforms
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["linux/arm64", "linux/amd64"]
+    );
 }
 
 #[tokio::test]
@@ -171,7 +224,11 @@ async fn a_broken_pull_goes_on_where_it_was_also_after_a_restart() {
     let first = digest(&layers[0].bytes);
     // The first half comes; then the layer cannot be had for as often as it is asked for.
     registry.fail(&format!("GET {first}"), Fault::Cut(300_000), 1);
-    registry.fail(&format!("GET {first}"), Fault::Status(500, Vec::new()), usize::MAX);
+    registry.fail(
+        &format!("GET {first}"),
+        Fault::Status(500, Vec::new()),
+        usize::MAX,
+    );
     let (done, _) = pull(&house.images, &name).await;
     let error = done.unwrap_err().to_string();
     assert!(error.contains("500 Internal Server Error"), "{error}");
@@ -182,7 +239,10 @@ async fn a_broken_pull_goes_on_where_it_was_also_after_a_restart() {
     set(&house.images);
     house.images.sweep().await.unwrap();
     pull(&house.images, &name).await.0.unwrap();
-    let range = registry.log().iter().any(|line| line.contains(&first) && line.contains("bytes="));
+    let range = registry
+        .log()
+        .iter()
+        .any(|line| line.contains(&first) && line.contains("bytes="));
     assert!(range, "{:?}", registry.log());
 }
 
@@ -211,7 +271,11 @@ async fn a_lying_registry_gets_nothing_in() {
     let layers = sample();
     registry.put_image("a", "v1", &config(), &layers);
     let name = format!("{}/a:v1", registry.address());
-    registry.fail(&format!("GET {}", digest(&layers[0].bytes)), Fault::Lie, usize::MAX);
+    registry.fail(
+        &format!("GET {}", digest(&layers[0].bytes)),
+        Fault::Lie,
+        usize::MAX,
+    );
     let error = pull(&house.images, &name).await.0.unwrap_err().to_string();
     assert!(error.contains("content has digest"), "{error}");
     // A layer whose content is not what the configuration says.
@@ -225,10 +289,24 @@ async fn a_lying_registry_gets_nothing_in() {
     let mut foreign = sample();
     foreign[0].media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".to_owned();
     registry.put_image("a", "v3", &config(), &foreign);
-    let error = pull(&house.images, &format!("{}/a:v3", registry.address())).await.0.unwrap_err();
-    assert!(error.to_string().contains("foreign layers are not fetched"), "{error}");
-    let error = pull(&house.images, &format!("{}/a:v9", registry.address())).await.0.unwrap_err();
-    assert!(error.to_string().ends_with("a:v9 not found: manifest unknown: manifest unknown"), "{error}");
+    let error = pull(&house.images, &format!("{}/a:v3", registry.address()))
+        .await
+        .0
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("foreign layers are not fetched"),
+        "{error}"
+    );
+    let error = pull(&house.images, &format!("{}/a:v9", registry.address()))
+        .await
+        .0
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("a:v9 not found: manifest unknown: manifest unknown"),
+        "{error}"
+    );
     until_nothing_is_left(&house).await;
     assert_eq!(house.images.count(), 0);
 }
@@ -241,7 +319,11 @@ async fn a_pull_that_is_given_up_leaves_nothing_half_done() {
     let (house, registry) = (house(), Registry::start());
     let layers = sample();
     registry.put_image("a", "v1", &config(), &layers);
-    registry.fail(&format!("GET {}", digest(&layers[2].bytes)), Fault::Stall(400_000), 1);
+    registry.fail(
+        &format!("GET {}", digest(&layers[2].bytes)),
+        Fault::Stall(400_000),
+        1,
+    );
     let (begun, seen) = tokio::sync::oneshot::channel();
     let begun = std::sync::Mutex::new(Some(begun));
     let last = digest(&layers[2].bytes)[7..19].to_owned();
@@ -269,16 +351,35 @@ async fn a_pulled_image_is_pushed_byte_for_byte_and_mounted() {
     let top = registry.put_image("a", "v1", &config(), &sample());
     let from = format!("{}/a:v1", registry.address());
     pull(&house.images, &from).await.0.unwrap();
-    house.images.tag(&from, &format!("{}/b", registry.address()), "v2").await.unwrap();
+    house
+        .images
+        .tag(&from, &format!("{}/b", registry.address()), "v2")
+        .await
+        .unwrap();
     let to = format!("{}/b:v2", registry.address());
     let (done, said) = push(&house.images, &to).await;
     done.unwrap();
-    assert_eq!(said.iter().filter(|l| *l == "Mounted from a").count(), 3, "{said:?}");
-    assert_eq!(registry.manifest("b", "v2"), registry.manifest("a", "v1"), "the very bytes");
+    assert_eq!(
+        said.iter().filter(|l| *l == "Mounted from a").count(),
+        3,
+        "{said:?}"
+    );
+    assert_eq!(
+        registry.manifest("b", "v2"),
+        registry.manifest("a", "v1"),
+        "the very bytes"
+    );
     let size = registry.manifest("b", "v2").unwrap().1.len();
-    assert!(said.contains(&format!("v2: digest: {top} size: {size}")), "{said:?}");
+    assert!(
+        said.contains(&format!("v2: digest: {top} size: {size}")),
+        "{said:?}"
+    );
     let (_, said) = push(&house.images, &to).await;
-    assert_eq!(said.iter().filter(|l| *l == "Layer already exists").count(), 3, "{said:?}");
+    assert_eq!(
+        said.iter().filter(|l| *l == "Layer already exists").count(),
+        3,
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
@@ -287,20 +388,32 @@ async fn an_image_of_our_own_is_sent_and_comes_back_whole() {
         return;
     }
     let (source, registry) = (house(), Registry::start());
-    let archive = support::Archive::new("app:1", vec![tar(&[("big", &noise(700_000, 3))]), tar(&[("small", b"x")])]);
+    let archive = support::Archive::new(
+        "app:1",
+        vec![tar(&[("big", &noise(700_000, 3))]), tar(&[("small", b"x")])],
+    );
     source.load(archive.legacy()).await.unwrap();
     let name = format!("{}/app", registry.address());
     let (done, _) = push(&source.images, &name).await;
-    assert_eq!(done.unwrap_err().to_string(), format!("An image does not exist locally with the tag: {name}"));
+    assert_eq!(
+        done.unwrap_err().to_string(),
+        format!("An image does not exist locally with the tag: {name}")
+    );
     source.images.tag("app:1", &name, "1").await.unwrap();
     // The registry cannot take a layer now: it is sent again.
     registry.fail("PATCH", Fault::Status(503, Vec::new()), 1);
     push(&source.images, &format!("{name}:1")).await.0.unwrap();
     let (done, _) = push(&source.images, &format!("{name}:2")).await;
-    assert_eq!(done.unwrap_err().to_string(), format!("tag does not exist: {name}:2"));
+    assert_eq!(
+        done.unwrap_err().to_string(),
+        format!("tag does not exist: {name}:2")
+    );
     let target = house();
     pull(&target.images, &format!("{name}:1")).await.0.unwrap();
-    assert_eq!(target.images.resolve(&name.replace("app", "app:1")).unwrap().id, archive.id());
+    assert_eq!(
+        target.images.resolve(&name.replace("app", "app:1")).unwrap().id,
+        archive.id()
+    );
     let again = push(&source.images, &name).await;
     again.0.unwrap();
     assert_eq!(registry.count("PATCH"), 3, "two layers, one of them twice");
@@ -320,15 +433,30 @@ async fn an_archive_is_imported_from_a_url() {
         ..images::ImportOptions::default()
     };
     let (progress, lines) = collected();
-    let image = house.images.import_url(&url, options("flat:1"), progress).await.unwrap();
+    let image = house
+        .images
+        .import_url(&url, options("flat:1"), progress)
+        .await
+        .unwrap();
     assert_eq!(image.config.comment, format!("Imported from {url}"));
     let first = lines.lock().unwrap().first().unwrap().status.clone();
     assert_eq!(first, format!("Downloading from {url}"));
     // What breaks off is no image.
     server.fail("GET /rootfs.tar.gz", Fault::Cut(0), usize::MAX);
     server.fail("GET /half", Fault::Cut(10), usize::MAX);
-    for bad in [url.clone(), format!("http://{}/half", server.address()), format!("http://{}/missing", server.address())] {
-        assert!(house.images.import_url(&bad, options("flat:2"), Arc::new(|_| ())).await.is_err(), "{bad}");
+    for bad in [
+        url.clone(),
+        format!("http://{}/half", server.address()),
+        format!("http://{}/missing", server.address()),
+    ] {
+        assert!(
+            house
+                .images
+                .import_url(&bad, options("flat:2"), Arc::new(|_| ()))
+                .await
+                .is_err(),
+            "{bad}"
+        );
     }
     assert_eq!(house.images.count(), 1);
 }

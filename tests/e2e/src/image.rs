@@ -72,9 +72,17 @@ pub fn busybox_at(registry: &fake_registry::Registry, repository: &str) {
     let work = tempfile::tempdir().expect("temporary folder");
     let archive = work.path().join("busybox.tar");
     busybox(&archive);
-    let unpacked = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(work.path()).status();
+    let unpacked = Command::new("tar")
+        .arg("-xf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(work.path())
+        .status();
     assert!(unpacked.expect("tar").success());
-    let packed = Command::new("gzip").args(["-1", "-n", "-k"]).arg(work.path().join("layer.tar")).status();
+    let packed = Command::new("gzip")
+        .args(["-1", "-n", "-k"])
+        .arg(work.path().join("layer.tar"))
+        .status();
     assert!(packed.expect("gzip").success());
     let read = |name: &str| fs::read(work.path().join(name)).expect("a file of the image");
     let config = serde_json::from_slice(&read("config.json")).expect("config");

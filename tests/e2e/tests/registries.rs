@@ -19,11 +19,18 @@ fn run_pulls_what_is_missing_and_push_gives_it_back() {
         assert_eq!((output.code, output.stdout.trim()), (0, "hello"), "{output:?}");
         let missing = format!("Unable to find image '{name}:latest' locally");
         assert!(output.stderr.contains(&missing), "{}", output.stderr);
-        assert!(output.stderr.contains("Status: Downloaded newer image for"), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("Status: Downloaded newer image for"),
+            "{}",
+            output.stderr
+        );
 
         let text = docker.ok(["pull", &name]);
         assert!(text.contains("Using default tag: latest"), "{text}");
-        assert!(text.contains(&format!("Status: Image is up to date for {name}:latest")), "{text}");
+        assert!(
+            text.contains(&format!("Status: Image is up to date for {name}:latest")),
+            "{text}"
+        );
         assert!(text.ends_with(&format!("{name}:latest")), "{text}");
         assert_eq!(docker.ok(["pull", "--quiet", &name]), format!("{name}:latest"));
 
@@ -33,7 +40,10 @@ fn run_pulls_what_is_missing_and_push_gives_it_back() {
         docker.ok(["tag", &name, &copy]);
         let text = docker.ok(["push", &copy]);
         assert!(text.contains("Mounted from team/busybox"), "{text}");
-        assert_eq!(registry.manifest(&path, "latest"), registry.manifest("team/busybox", "latest"));
+        assert_eq!(
+            registry.manifest(&path, "latest"),
+            registry.manifest("team/busybox", "latest")
+        );
         docker.ok(["push", &copy]);
 
         let digest = docker.ok(["image", "inspect", "--format", "{{index .RepoDigests 0}}", &copy]);
@@ -41,7 +51,10 @@ fn run_pulls_what_is_missing_and_push_gives_it_back() {
         docker.ok(["pull", &digest]);
         docker.ok(["rmi", &digest]);
         let error = docker.fails(1, ["pull", &format!("{name}:none")]);
-        assert!(error.contains(&format!("manifest for {name}:none not found: manifest unknown")), "{error}");
+        assert!(
+            error.contains(&format!("manifest for {name}:none not found: manifest unknown")),
+            "{error}"
+        );
         docker.ok(["pull", "--all-tags", &name]);
         docker.ok(["run", "--rm", "--pull", "always", &name, "true"]);
         docker.ok(["rmi", &name]);
@@ -58,20 +71,45 @@ fn a_password_is_needed_kept_and_forgotten() {
     let name = format!("{server}/private");
     for_each_client(&daemon, |docker| {
         let error = docker.fails(1, ["pull", &name]);
-        assert!(error.contains("pull access denied for") && error.contains("may require 'docker login'"), "{error}");
-        let wrong = docker.run_with(["login", "--username", "user", "--password-stdin", &server], b"wrong\n");
+        assert!(
+            error.contains("pull access denied for") && error.contains("may require 'docker login'"),
+            "{error}"
+        );
+        let wrong = docker.run_with(
+            ["login", "--username", "user", "--password-stdin", &server],
+            b"wrong\n",
+        );
         assert_eq!(wrong.code, 1, "{wrong:?}");
-        assert!(wrong.stderr.contains("unauthorized: incorrect username or password"), "{wrong:?}");
-        let right = docker.run_with(["login", "--username", "user", "--password-stdin", &server], b"secret\n");
-        assert_eq!((right.code, right.stdout.trim()), (0, "Login Succeeded"), "{right:?}");
+        assert!(
+            wrong
+                .stderr
+                .contains("unauthorized: incorrect username or password"),
+            "{wrong:?}"
+        );
+        let right = docker.run_with(
+            ["login", "--username", "user", "--password-stdin", &server],
+            b"secret\n",
+        );
+        assert_eq!(
+            (right.code, right.stdout.trim()),
+            (0, "Login Succeeded"),
+            "{right:?}"
+        );
         docker.ok(["pull", "--quiet", &name]);
         docker.ok(["push", &name]);
         if docker.is_dhow() {
             let folder = daemon.folder().join("client-config");
-            for entry in fs::read_dir(&folder).expect("folder").flatten().filter(|e| e.path().is_file()) {
+            for entry in fs::read_dir(&folder)
+                .expect("folder")
+                .flatten()
+                .filter(|e| e.path().is_file())
+            {
                 let text = fs::read(entry.path()).expect("file");
                 let text = String::from_utf8_lossy(&text).into_owned();
-                assert!(!text.contains("secret\"") && !text.contains("dXNlcjpzZWNyZXQ="), "{text}");
+                assert!(
+                    !text.contains("secret\"") && !text.contains("dXNlcjpzZWNyZXQ="),
+                    "{text}"
+                );
             }
         }
         docker.ok(["logout", &server]);
@@ -89,7 +127,10 @@ fn what_plain_keeps_docker_finds() {
     let server = registry.address().to_string();
     let all = e2e::clients(&daemon);
     let dhow = all.iter().find(|c| c.is_dhow()).expect("dhow");
-    let output = dhow.run_with(["login", "--plain", "-u", "user", "--password-stdin", &server], b"secret");
+    let output = dhow.run_with(
+        ["login", "--plain", "-u", "user", "--password-stdin", &server],
+        b"secret",
+    );
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stderr.contains("stored unencrypted"), "{output:?}");
     for docker in &all {
@@ -128,10 +169,15 @@ fn a_client_that_goes_away_ends_the_pull() {
     let before = e2e::tree(&daemon.data_root());
     let (_, manifest) = registry.manifest("busybox", "latest").expect("manifest");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("manifest");
-    let layer = manifest["layers"][0]["digest"].as_str().expect("digest").to_owned();
+    let layer = manifest["layers"][0]["digest"]
+        .as_str()
+        .expect("digest")
+        .to_owned();
     registry.fail(&format!("GET {layer}"), Fault::Stall(300_000), usize::MAX);
     let mut child = docker.command(["pull", &name]).spawn().expect("a client");
-    until("the layer is asked for", || registry.count(&format!("GET {layer}")) > 0);
+    until("the layer is asked for", || {
+        registry.count(&format!("GET {layer}")) > 0
+    });
     child.kill().expect("kill");
     child.wait().expect("wait");
     // What has come of the layer stays for the next time; nothing else does.
@@ -170,7 +216,10 @@ fn configuration_says_where_registries_are_and_which_are_not_to_be_used() {
         assert_eq!(docker.ok(["run", "--rm", "busybox", "echo", "hello"]), "hello");
         docker.ok(["rmi", "busybox"]);
         let error = docker.fails(1, ["pull", "evil.example/a"]);
-        assert!(error.contains("evil.example/a is blocked by \"blocked-registries\""), "{error}");
+        assert!(
+            error.contains("evil.example/a is blocked by \"blocked-registries\""),
+            "{error}"
+        );
         let mirrors = docker.ok(["info", "--format", "{{.RegistryConfig.Mirrors}}"]);
         assert_eq!(mirrors, format!("[http://{address}/]"));
     });
@@ -182,7 +231,12 @@ fn a_registry_is_searched_by_its_catalogue() {
     let registry = Registry::start();
     busybox_at(&registry, "team/busybox");
     for_each_client(&daemon, |docker| {
-        let text = docker.ok(["search", "--format", "{{.Name}}", &format!("{}/busy", registry.address())]);
+        let text = docker.ok([
+            "search",
+            "--format",
+            "{{.Name}}",
+            &format!("{}/busy", registry.address()),
+        ]);
         assert_eq!(text, format!("{}/team/busybox", registry.address()));
     });
 }

@@ -14,11 +14,14 @@ pub(crate) struct Content {
 
 impl Content {
     pub(crate) fn put_blob(&mut self, repository: &str, digest: &str, bytes: Vec<u8>) {
-        self.blobs.insert((repository.to_owned(), digest.to_owned()), bytes);
+        self.blobs
+            .insert((repository.to_owned(), digest.to_owned()), bytes);
     }
 
     pub(crate) fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
-        self.blobs.get(&(repository.to_owned(), digest.to_owned())).cloned()
+        self.blobs
+            .get(&(repository.to_owned(), digest.to_owned()))
+            .cloned()
     }
 
     pub(crate) fn put_manifest(&mut self, repository: &str, tag: &str, kind: &str, bytes: Vec<u8>) -> String {
@@ -31,16 +34,25 @@ impl Content {
     }
 
     pub(crate) fn manifest(&self, repository: &str, name: &str) -> Option<(String, Vec<u8>)> {
-        self.manifests.get(&(repository.to_owned(), name.to_owned())).cloned()
+        self.manifests
+            .get(&(repository.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
-        let own = self.manifests.keys().filter(|(r, name)| r == repository && !name.contains(':'));
+        let own = self
+            .manifests
+            .keys()
+            .filter(|(r, name)| r == repository && !name.contains(':'));
         own.map(|(_, name)| name.clone()).collect()
     }
 
     pub(crate) fn repositories(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.manifests.keys().map(|(repository, _)| repository.clone()).collect();
+        let mut names: Vec<String> = self
+            .manifests
+            .keys()
+            .map(|(repository, _)| repository.clone())
+            .collect();
         names.dedup();
         names
     }

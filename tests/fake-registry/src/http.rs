@@ -35,7 +35,9 @@ impl Request {
             let Some((name, value)) = line.trim_end().split_once(':') else {
                 break;
             };
-            request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            request
+                .headers
+                .push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         if request.header("transfer-encoding").is_some() {
             request.body = chunked(stream)?;
@@ -47,7 +49,10 @@ impl Request {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// A parameter, with its escapes undone.

@@ -51,7 +51,11 @@ pub(crate) enum Guard {
     Open,
     Basic(String, String),
     /// Tokens from `/token`, good for so many requests each.
-    Token { user: String, password: String, uses: usize },
+    Token {
+        user: String,
+        password: String,
+        uses: usize,
+    },
 }
 
 pub(crate) struct Shared {
@@ -185,7 +189,13 @@ impl Registry {
     }
 
     /// Stores an image: layers as they are to be sent, each with the digest of its plain archive. The manifest's digest.
-    pub fn put_image(&self, repository: &str, tag: &str, config: &serde_json::Value, layers: &[Layer]) -> String {
+    pub fn put_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        config: &serde_json::Value,
+        layers: &[Layer],
+    ) -> String {
         let mut config = config.clone();
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         config["rootfs"] = serde_json::json!({"type": "layers", "diff_ids": diff_ids});

@@ -124,10 +124,16 @@ fn answer(shared: &Shared, request: &Request, no_range: bool) -> Response {
         let Some(bytes) = content.blob(repository, digest) else {
             return Response::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
         };
-        let from = request.header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        let from = request
+            .header("range")
+            .and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         return match from.filter(|from: &usize| !no_range && *from < bytes.len()) {
             Some(from) => Response::new(206)
-                .header(format!("Content-Range: bytes {from}-{}/{}", bytes.len() - 1, bytes.len()))
+                .header(format!(
+                    "Content-Range: bytes {from}-{}/{}",
+                    bytes.len() - 1,
+                    bytes.len()
+                ))
                 .body(&bytes[from..]),
             None => Response::new(200).body(bytes),
         };
@@ -163,7 +169,11 @@ fn upload(content: &mut crate::content::Content, request: &Request, repository: 
             bytes.extend_from_slice(&request.body);
             let digest = request.parameter("digest").unwrap_or_default();
             if crate::digest(&bytes) != digest {
-                return Response::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
+                return Response::error(
+                    400,
+                    "DIGEST_INVALID",
+                    "provided digest did not match uploaded content",
+                );
             }
             content.put_blob(repository, &digest, bytes);
             Response::new(201).header(format!("Location: /v2/{repository}/blobs/{digest}"))
@@ -205,7 +215,9 @@ fn refusal(shared: &Shared, request: &Request) -> Option<Response> {
         ),
         Guard::Token { .. } => {
             let mut tokens = lock(&shared.tokens);
-            let good = shown.strip_prefix("Bearer ").and_then(|token| tokens.get_mut(token));
+            let good = shown
+                .strip_prefix("Bearer ")
+                .and_then(|token| tokens.get_mut(token));
             if let Some(left) = good
                 && *left > 0
             {

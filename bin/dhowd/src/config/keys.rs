@@ -217,7 +217,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Sockets to listen on: unix://PATH, tcp://HOST:PORT, fd://",
     ),
     acts("http-proxy", Kind::Text, "HTTP proxy for what the daemon fetches"),
-    acts("https-proxy", Kind::Text, "HTTPS proxy for what the daemon fetches"),
+    acts(
+        "https-proxy",
+        Kind::Text,
+        "HTTPS proxy for what the daemon fetches",
+    ),
     acts(
         "icc",
         Kind::Switch,
@@ -283,9 +287,21 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Map,
         "Default options of the log driver",
     ),
-    acts("max-concurrent-downloads", Kind::Number, "Layers that a pull fetches at once"),
-    acts("max-concurrent-uploads", Kind::Number, "Layers that a push sends at once"),
-    acts("max-download-attempts", Kind::Number, "Attempts to fetch a layer before it has failed"),
+    acts(
+        "max-concurrent-downloads",
+        Kind::Number,
+        "Layers that a pull fetches at once",
+    ),
+    acts(
+        "max-concurrent-uploads",
+        Kind::Number,
+        "Layers that a push sends at once",
+    ),
+    acts(
+        "max-download-attempts",
+        Kind::Number,
+        "Attempts to fetch a layer before it has failed",
+    ),
     later("metrics-addr"),
     acts("min-api-version", Kind::Text, "Oldest API version to serve"),
     acts("mtu", Kind::Number, "MTU of the default bridge"),

@@ -127,6 +127,9 @@ pub(super) async fn create(app: &App, args: &Parsed, request: &CreateRequest) ->
 async fn fetch(app: &App, name: &str, platform: &str, quiet: bool) -> Outcome {
     let (repository, tag) = image::split_name(name);
     let login = credentials::header_for(app, repository)?;
-    let reply = app.client()?.image_pull(repository, tag, platform, &login).await?;
+    let reply = app
+        .client()?
+        .image_pull(repository, tag, platform, &login)
+        .await?;
     image::transfer::show(reply, quiet, image::transfer::Output::Error).await
 }

@@ -23,7 +23,8 @@ impl ConfigFile {
         // A link is followed, so that a file kept elsewhere stays there.
         let named = folder.join("config.json");
         let path = named.canonicalize().unwrap_or(named);
-        let failed = |why: String| Failure::new(format!("error loading config file: {}: {why}", path.display()));
+        let failed =
+            |why: String| Failure::new(format!("error loading config file: {}: {why}", path.display()));
         let keys = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Map::new(),
             Err(error) => return Err(failed(streams::cause(&error))),
@@ -41,7 +42,11 @@ impl ConfigFile {
     pub(crate) fn helper(&self, server: &str) -> Option<String> {
         let own = self.keys.get("credHelpers").and_then(|helpers| {
             let host = super::server_key(server);
-            let bare = host.trim_start_matches("https://").split('/').next().unwrap_or_default();
+            let bare = host
+                .trim_start_matches("https://")
+                .split('/')
+                .next()
+                .unwrap_or_default();
             helpers.get(server).or_else(|| helpers.get(bare))
         });
         let name = own.or_else(|| self.keys.get("credsStore"))?.as_str()?;
@@ -51,14 +56,23 @@ impl ConfigFile {
     /// What stands here about a registry in clear text.
     pub(crate) fn login(&self, server: &str) -> Option<Login> {
         let (_, entry) = self.entry(server)?;
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| {
+            entry
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let mut login = Login {
             user: text("username"),
             password: text("password"),
             server: server.to_owned(),
             token: text("identitytoken"),
         };
-        if let Some(pair) = STANDARD.decode(text("auth")).ok().and_then(|b| String::from_utf8(b).ok())
+        if let Some(pair) = STANDARD
+            .decode(text("auth"))
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok())
             && let Some((user, password)) = pair.split_once(':')
         {
             login.user = user.to_owned();
@@ -70,13 +84,19 @@ impl ConfigFile {
     /// Entries are found by the host, too: old files name registries by URL.
     fn entry(&self, server: &str) -> Option<(&String, &Value)> {
         let all = self.keys.get("auths")?.as_object()?;
-        all.get_key_value(server)
-            .or_else(|| all.iter().find(|(key, _)| super::server_key(key) == super::server_key(server)))
+        all.get_key_value(server).or_else(|| {
+            all.iter()
+                .find(|(key, _)| super::server_key(key) == super::server_key(server))
+        })
     }
 
     pub(crate) fn set(&mut self, login: &Login) {
         let mut entry = Map::new();
-        let password = if login.token.is_empty() { login.password.as_str() } else { "" };
+        let password = if login.token.is_empty() {
+            login.password.as_str()
+        } else {
+            ""
+        };
         entry.insert(
             "auth".to_owned(),
             STANDARD.encode(format!("{}:{password}", login.user)).into(),
@@ -124,12 +144,20 @@ impl ConfigFile {
 /// Replaces a file as a whole; nobody but its owner may read it, from the beginning.
 pub(super) fn write_private(path: &Path, content: &[u8]) -> Outcome {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let failed =
-        |error: std::io::Error| Failure::new(format!("cannot write {}: {}", path.display(), streams::cause(&error)));
+    let failed = |error: std::io::Error| {
+        Failure::new(format!(
+            "cannot write {}: {}",
+            path.display(),
+            streams::cause(&error)
+        ))
+    };
     let folder = path.parent().unwrap_or(Path::new("."));
     if !folder.exists() {
         use std::os::unix::fs::DirBuilderExt as _;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
         made.map_err(failed)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -142,10 +170,12 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> Outcome {
         .open(&temporary)
         .map_err(failed)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        failed(error)
-    })
+    written
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| {
+            let _ = std::fs::remove_file(&temporary);
+            failed(error)
+        })
 }
 
 #[cfg(test)]
@@ -182,7 +212,10 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["auths"]["reg:5000"]["auth"], "YTpi");
         assert_eq!(value["auths"].as_object().unwrap().len(), 2);
-        assert_eq!((&value["psFormat"], &value["new"]["a"][0]), (&json!("x"), &json!(1)));
+        assert_eq!(
+            (&value["psFormat"], &value["new"]["a"][0]),
+            (&json!("x"), &json!(1))
+        );
         assert!(text.contains("\n\t\"auths\""), "{text}");
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(file.path()).unwrap());
         assert_eq!(mode & 0o777, 0o600);
@@ -190,7 +223,9 @@ mod tests {
 
     #[test]
     fn helpers_are_found_for_one_and_for_all() {
-        let (_folder, file) = file(r#"{"credsStore":"all","credHelpers":{"reg:5000":"one","docker.io":"no","index.docker.io":"hub"}}"#);
+        let (_folder, file) = file(
+            r#"{"credsStore":"all","credHelpers":{"reg:5000":"one","docker.io":"no","index.docker.io":"hub"}}"#,
+        );
         assert_eq!(file.helper("reg:5000").as_deref(), Some("one"));
         assert_eq!(file.helper("other").as_deref(), Some("all"));
         assert_eq!(file.helper(super::super::HUB).as_deref(), Some("hub"));
@@ -200,7 +235,9 @@ mod tests {
     fn a_broken_file_is_an_error_and_stays() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), "{").unwrap();
-        let Err(failure) = ConfigFile::read(folder.path()) else { panic!("broken") };
+        let Err(failure) = ConfigFile::read(folder.path()) else {
+            panic!("broken")
+        };
         assert!(failure.message.contains("config.json"), "{}", failure.message);
     }
 }

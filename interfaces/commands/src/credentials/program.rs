@@ -17,7 +17,9 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 fn ask(helper: &str, word: &str, input: &str) -> Result<Result<String, String>, Failure> {
     // The name comes from a file: it must not lead elsewhere.
     if helper.is_empty() || helper.contains(['/', '\0']) {
-        return Err(Failure::new(format!("error getting credentials: {helper:?} is no name of a helper")));
+        return Err(Failure::new(format!(
+            "error getting credentials: {helper:?} is no name of a helper"
+        )));
     }
     let program = format!("docker-credential-{helper}");
     let failed = |error: std::io::Error| {
@@ -43,7 +45,11 @@ fn ask(helper: &str, word: &str, input: &str) -> Result<Result<String, String>, 
     }
     let output = child.wait_with_output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    Ok(if output.status.success() { Ok(text) } else { Err(text) })
+    Ok(if output.status.success() {
+        Ok(text)
+    } else {
+        Err(text)
+    })
 }
 
 /// What the helper knows; empty if it knows nothing.
@@ -51,10 +57,16 @@ pub(super) fn get(helper: &str, server: &str) -> Result<Login, Failure> {
     let text = match ask(helper, "get", server)? {
         Ok(text) => text,
         Err(text) if text.contains(NOT_FOUND) => return Ok(Login::default()),
-        Err(text) => return Err(Failure::new(format!("error getting credentials - err: exit status 1, out: `{text}`"))),
+        Err(text) => {
+            return Err(Failure::new(format!(
+                "error getting credentials - err: exit status 1, out: `{text}`"
+            )));
+        }
     };
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::new(format!("error getting credentials - docker-credential-{helper} does not answer with JSON: {error}"))
+        Failure::new(format!(
+            "error getting credentials - docker-credential-{helper} does not answer with JSON: {error}"
+        ))
     })?;
     let field = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let (user, secret) = (field("Username"), field("Secret"));
@@ -78,9 +90,11 @@ pub(super) fn store(helper: &str, login: &Login) -> Outcome {
         token => (TOKEN, token),
     };
     let json = json!({"ServerURL": login.server, "Username": user, "Secret": secret}).to_string();
-    ask(helper, "store", &json)?
-        .map(drop)
-        .map_err(|text| Failure::new(format!("Error saving credentials: error storing credentials - err: exit status 1, out: `{text}`")))
+    ask(helper, "store", &json)?.map(drop).map_err(|text| {
+        Failure::new(format!(
+            "Error saving credentials: error storing credentials - err: exit status 1, out: `{text}`"
+        ))
+    })
 }
 
 pub(super) fn erase(helper: &str, server: &str) -> Outcome {

@@ -32,9 +32,17 @@ fn read(folder: &Path) -> Result<Map<String, Value>, Failure> {
     let path = secrets(folder);
     match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Map::new()),
-        Err(error) => Err(Failure::new(format!("cannot read {}: {}", path.display(), streams::cause(&error)))),
-        Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| Failure::new(format!("{} is damaged: {error}; log in again after removing it", path.display()))),
+        Err(error) => Err(Failure::new(format!(
+            "cannot read {}: {}",
+            path.display(),
+            streams::cause(&error)
+        ))),
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| {
+            Failure::new(format!(
+                "{} is damaged: {error}; log in again after removing it",
+                path.display()
+            ))
+        }),
     }
 }
 
@@ -55,7 +63,13 @@ fn cipher(folder: &Path, make: bool) -> Result<Option<XChaCha20Poly1305>, Failur
             key.to_vec()
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::new(format!("cannot read {}: {}", path.display(), streams::cause(&error)))),
+        Err(error) => {
+            return Err(Failure::new(format!(
+                "cannot read {}: {}",
+                path.display(),
+                streams::cause(&error)
+            )));
+        }
     };
     let key = Key::try_from(key.as_slice()).map_err(|_| Failure::new("the key has the wrong length"))?;
     Ok(Some(XChaCha20Poly1305::new(&key)))
@@ -72,7 +86,9 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
 
 pub(super) fn get(folder: &Path, server: &str) -> Result<Option<Login>, Failure> {
     let all = read(folder)?;
-    let Some(entry) = all.get(server) else { return Ok(None) };
+    let Some(entry) = all.get(server) else {
+        return Ok(None);
+    };
     let damaged = || {
         Failure::new(format!(
             "the login for {server} in {} cannot be opened with the key in {}; log in again",
@@ -80,7 +96,9 @@ pub(super) fn get(folder: &Path, server: &str) -> Result<Option<Login>, Failure>
             key_file(folder).display()
         ))
     };
-    let Some(cipher) = cipher(folder, false)? else { return Err(damaged()) };
+    let Some(cipher) = cipher(folder, false)? else {
+        return Err(damaged());
+    };
     let bytes = |name: &str| entry[name].as_str().and_then(|text| STANDARD.decode(text).ok());
     let (nonce, sealed) = bytes("nonce").zip(bytes("sealed")).ok_or_else(damaged)?;
     let nonce = XNonce::try_from(nonce.as_slice()).map_err(|_| damaged())?;

@@ -44,7 +44,10 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
         platform => platform.to_owned(),
     };
     let login = credentials::header_for(app, repository)?;
-    let reply = app.client()?.image_pull(repository, tag, &platform, &login).await?;
+    let reply = app
+        .client()?
+        .image_pull(repository, tag, &platform, &login)
+        .await?;
     transfer::show(reply, quiet, transfer::Output::Out).await?;
     console::line(transfer::canonical(repository, tag));
     Ok(())

@@ -47,7 +47,10 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
         text => inspect::platform(text),
     };
     let login = credentials::header_for(app, repository)?;
-    let reply = app.client()?.image_push(repository, tag, &platform, &login).await?;
+    let reply = app
+        .client()?
+        .image_push(repository, tag, &platform, &login)
+        .await?;
     transfer::show(reply, quiet, transfer::Output::Out).await?;
     if quiet {
         console::line(transfer::canonical(repository, tag));

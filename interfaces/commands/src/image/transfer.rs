@@ -108,7 +108,10 @@ impl Picture {
     }
 
     fn take(&mut self, message: Message) {
-        let moving = message.progress_detail.as_ref().is_some_and(|d| d.current > 0 || d.total > 0);
+        let moving = message
+            .progress_detail
+            .as_ref()
+            .is_some_and(|d| d.current > 0 || d.total > 0);
         let of_layer = !message.id.is_empty() && message.progress_detail.is_some();
         if !self.terminal {
             // A bar is for a screen; a line each would flood a log.
@@ -176,7 +179,11 @@ impl Picture {
         let room = rows - 1;
         let skipped = self.lines.len().saturating_sub(room);
         for (id, said) in &self.lines[skipped..] {
-            let line = if id.is_empty() { said.clone() } else { format!("{id}: {said}") };
+            let line = if id.is_empty() {
+                said.clone()
+            } else {
+                format!("{id}: {said}")
+            };
             let short: String = line.chars().take(columns - 1).collect();
             text.push_str(&format!("\r\x1b[2K{short}\n"));
         }

@@ -23,7 +23,9 @@ const MOST_RESULTS: i64 = 100;
 
 /// Who asks. Docker passes over a header that cannot be read, where reading needs no login.
 fn credentials(call: &Call) -> Result<Credentials, Failure> {
-    Ok(Credentials::from_header(call.header("x-registry-auth").unwrap_or_default())?)
+    Ok(Credentials::from_header(
+        call.header("x-registry-auth").unwrap_or_default(),
+    )?)
 }
 
 pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
@@ -37,7 +39,9 @@ pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
 pub(crate) async fn push(images: Arc<Images>, call: Call) -> Outcome {
     if !call.query.text("platform").is_empty() {
         // Docker's words: what is kept is one platform's layers, unpacked.
-        return Err(Failure::bad("graphdriver backed image store doesn't support multiple platforms"));
+        return Err(Failure::bad(
+            "graphdriver backed image store doesn't support multiple platforms",
+        ));
     }
     let mut options = PushOptions::new(call.name(), call.query.text("tag"))?;
     options.credentials = credentials(&call)?;
@@ -98,7 +102,10 @@ pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
         .accept_only(&["is-automated", "is-official", "stars"])
         .map_err(|error| Failure::bad(error.to_string()))?;
     let flag = |name: &str| match filters.contains(name) {
-        true => filters.flag(name, false).map(Some).map_err(|error| Failure::bad(error.to_string())),
+        true => filters
+            .flag(name, false)
+            .map(Some)
+            .map_err(|error| Failure::bad(error.to_string())),
         false => Ok(None),
     };
     let (official, automated) = (flag("is-official")?, flag("is-automated")?);
@@ -109,7 +116,9 @@ pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
             .map_err(|_| Failure::bad(format!("invalid filter 'stars={value}'")))?;
         stars = stars.max(number);
     }
-    let found = images.search(call.query.text("term"), limit, &credentials(&call)?).await?;
+    let found = images
+        .search(call.query.text("term"), limit, &credentials(&call)?)
+        .await?;
     let wanted = |found: &Found| {
         official.is_none_or(|wanted| found.is_official == wanted)
             && automated.is_none_or(|wanted| found.is_automated == wanted)

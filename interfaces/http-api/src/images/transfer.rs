@@ -15,9 +15,9 @@ use hyper::body::Incoming;
 use oci::platform::Platform;
 use tokio::sync::{mpsc, oneshot};
 
+use super::registry;
 use crate::call::{Call, drain};
 use crate::error::Failure;
-use super::registry;
 use crate::reply::{self, Outcome};
 
 /// Progress lines that may wait for a client before bars are left out.
@@ -124,7 +124,10 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         "" => return Err(Failure::bad("either fromImage or fromSrc must be given")),
         url => {
             let url = url.to_owned();
-            return told(|progress| async move { images.import_url(&url, options, progress).await.map(drop) }).await;
+            return told(
+                |progress| async move { images.import_url(&url, options, progress).await.map(drop) },
+            )
+            .await;
         }
     }
     let (lines, reply) = lines();
@@ -194,7 +197,10 @@ where
         let error = outcome.ok()?.err()?;
         Some(Ok(encoded(&Message::error(error.to_string()))))
     });
-    reply::stream("application/json", stream::iter([Ok(first)]).chain(told).chain(last))
+    reply::stream(
+        "application/json",
+        stream::iter([Ok(first)]).chain(told).chain(last),
+    )
 }
 
 /// A line as it goes over the wire.

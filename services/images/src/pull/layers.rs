@@ -48,13 +48,19 @@ impl Images {
         progress: &Progress,
     ) -> Result<Option<Pin>, ImageError> {
         let chain = chain_ids(diff_ids);
-        let there = (0..chain.len()).rev().find_map(|i| Some((i, self.layers.pin(&chain[i])?)));
+        let there = (0..chain.len())
+            .rev()
+            .find_map(|i| Some((i, self.layers.pin(&chain[i])?)));
         let (first, mut top) = match there {
             Some((place, pin)) => (place + 1, Some(pin)),
             None => (0, None),
         };
         for (place, layer) in layers.iter().enumerate() {
-            let status = if place < first { "Already exists" } else { "Pulling fs layer" };
+            let status = if place < first {
+                "Already exists"
+            } else {
+                "Pulling fs layer"
+            };
             progress(layer_line(layer.digest.short(), status));
         }
         let ordered = self.layers.driver().needs_parent();
@@ -74,7 +80,11 @@ impl Images {
             let images = Arc::clone(self);
             tasks.spawn(async move { (at, images.get_layer(wanted).await) });
         };
-        let at_once = if ordered { layers.len().min(first + 1) } else { layers.len() };
+        let at_once = if ordered {
+            layers.len().min(first + 1)
+        } else {
+            layers.len()
+        };
         for at in first..at_once {
             begin(&mut tasks, at);
         }
@@ -83,7 +93,9 @@ impl Images {
             staged[at] = Some(got?);
             while let Some(ready) = staged.get_mut(next).and_then(Option::take) {
                 let below = top.take();
-                let pin = self.blocking(move |images| images.layers.register(below.as_ref(), ready)).await?;
+                let pin = self
+                    .blocking(move |images| images.layers.register(below.as_ref(), ready))
+                    .await?;
                 durable::crash_point("images.pull.registered");
                 top = Some(pin);
                 progress(layer_line(layers[next].digest.short(), "Pull complete"));
@@ -127,7 +139,8 @@ impl Images {
 
     async fn open_spool(self: &Arc<Self>, wanted: &Wanted) -> Result<Spool, ImageError> {
         let (digest, size) = (wanted.layer.digest.clone(), wanted.layer.size);
-        self.blocking(move |images| images.spools.open(&digest, size)).await
+        self.blocking(move |images| images.spools.open(&digest, size))
+            .await
     }
 
     /// The same content may be here above other layers: then nothing is fetched.
@@ -135,7 +148,10 @@ impl Images {
         let Some(pin) = self.layers.pin_content(&wanted.diff_id) else {
             return Ok(None);
         };
-        let below = wanted.below.clone().filter(|_| self.layers.driver().needs_parent());
+        let below = wanted
+            .below
+            .clone()
+            .filter(|_| self.layers.driver().needs_parent());
         let staged = self
             .blocking(move |images| {
                 let (_, staged) = piped(
@@ -162,7 +178,10 @@ impl Images {
             spool.digester.clone(),
         );
         let (sender, reader) = input();
-        let below = wanted.below.clone().filter(|_| self.layers.driver().needs_parent());
+        let below = wanted
+            .below
+            .clone()
+            .filter(|_| self.layers.driver().needs_parent());
         let unpack = self.blocking(move |images| {
             let source = spool.reader(reader).map_err(stream("read layer"))?;
             let source = BufReader::with_capacity(256 << 10, source);

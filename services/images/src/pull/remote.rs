@@ -43,16 +43,27 @@ pub(crate) async fn resolve(
     let top = document.digest.clone();
     let failed = registry(name);
     match document.parse().map_err(&failed)? {
-        Manifest::Image(manifest) => Ok(Resolved { top, document, manifest }),
+        Manifest::Image(manifest) => Ok(Resolved {
+            top,
+            document,
+            manifest,
+        }),
         Manifest::Index(index) => {
             let host = Platform::host();
             let platform = platform.unwrap_or(&host);
             let Some(chosen) = manifest::choose(&index, platform) else {
                 return Err(no_platform(&index, platform));
             };
-            let document = place.manifest(&chosen.digest.to_string()).await.map_err(&failed)?;
+            let document = place
+                .manifest(&chosen.digest.to_string())
+                .await
+                .map_err(&failed)?;
             match document.parse().map_err(&failed)? {
-                Manifest::Image(manifest) => Ok(Resolved { top, document, manifest }),
+                Manifest::Image(manifest) => Ok(Resolved {
+                    top,
+                    document,
+                    manifest,
+                }),
                 Manifest::Index(_) => Err(ImageError::Remote(format!(
                     "{}: an index of indexes is not supported",
                     name.familiar()
@@ -89,7 +100,10 @@ pub(crate) async fn configuration(
     manifest: &oci::image::Manifest,
 ) -> Result<(String, ImageConfig), ImageError> {
     let kind = manifest.config.media_type.as_str();
-    if !matches!(kind, media_type::DOCKER_CONFIG | media_type::OCI_CONFIG | "application/octet-stream") {
+    if !matches!(
+        kind,
+        media_type::DOCKER_CONFIG | media_type::OCI_CONFIG | "application/octet-stream"
+    ) {
         return Err(ImageError::Remote(format!(
             "Encountered remote {kind:?}(unknown) when fetching: {} is no image of a container",
             name.familiar()
@@ -98,8 +112,12 @@ pub(crate) async fn configuration(
     for layer in &manifest.layers {
         check_layer(layer)?;
     }
-    let bytes = place.small_blob(&manifest.config, CONFIG_LIMIT).await.map_err(registry(name))?;
-    let broken = |reason: String| ImageError::Remote(format!("configuration {}: {reason}", manifest.config.digest));
+    let bytes = place
+        .small_blob(&manifest.config, CONFIG_LIMIT)
+        .await
+        .map_err(registry(name))?;
+    let broken =
+        |reason: String| ImageError::Remote(format!("configuration {}: {reason}", manifest.config.digest));
     let text = String::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;
     let config: ImageConfig = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
     if !config.os.is_empty() && config.os != "linux" {
@@ -110,7 +128,9 @@ pub(crate) async fn configuration(
     }
     let (named, there) = (config.rootfs.diff_ids.len(), manifest.layers.len());
     if named != there {
-        return Err(broken(format!("it names {named} layers, but the manifest has {there}")));
+        return Err(broken(format!(
+            "it names {named} layers, but the manifest has {there}"
+        )));
     }
     if there > MAX_DEPTH {
         return Err(ImageError::TooDeep);
@@ -120,7 +140,12 @@ pub(crate) async fn configuration(
 
 fn check_layer(layer: &Descriptor) -> Result<(), ImageError> {
     let kind = layer.media_type.as_str();
-    let refuse = |why: &str| Err(ImageError::Remote(format!("layer {} ({kind}): {why}", layer.digest)));
+    let refuse = |why: &str| {
+        Err(ImageError::Remote(format!(
+            "layer {} ({kind}): {why}",
+            layer.digest
+        )))
+    };
     match kind {
         media_type::DOCKER_LAYER
         | media_type::DOCKER_LAYER_GZIP
@@ -128,9 +153,9 @@ fn check_layer(layer: &Descriptor) -> Result<(), ImageError> {
         | media_type::OCI_LAYER_GZIP
         | media_type::OCI_LAYER_ZSTD
         | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Ok(()),
-        _ if kind.contains("foreign") || kind.contains("nondistributable") => {
-            refuse("foreign layers are not fetched: they lie outside of the registry, at addresses that anybody may name")
-        }
+        _ if kind.contains("foreign") || kind.contains("nondistributable") => refuse(
+            "foreign layers are not fetched: they lie outside of the registry, at addresses that anybody may name",
+        ),
         _ => refuse("this kind of layer is not known"),
     }
 }
@@ -147,7 +172,9 @@ impl Images {
     ) -> Result<RemoteImage, ImageError> {
         let settings = self.registries.settings();
         let failed = registry(name);
-        let place = Access::open(&settings, credentials, name, Intent::Pull).await.map_err(&failed)?;
+        let place = Access::open(&settings, credentials, name, Intent::Pull)
+            .await
+            .map_err(&failed)?;
         let document = document(&place, name).await?;
         let descriptor = Descriptor::new(
             &document.media_type,
@@ -161,6 +188,9 @@ impl Images {
                 vec![config.platform()]
             }
         };
-        Ok(RemoteImage { descriptor, platforms })
+        Ok(RemoteImage {
+            descriptor,
+            platforms,
+        })
     }
 }

@@ -67,7 +67,14 @@ impl Images {
         let own: Vec<Digest> = self.origins_of(&image.id).iter().flat_map(digests).collect();
         let mut tasks = JoinSet::new();
         let mut sent: Vec<Option<Descriptor>> = Vec::new();
-        for (at, (diff_id, chain)) in image.config.rootfs.diff_ids.iter().zip(image.chain_ids.iter()).enumerate() {
+        for (at, (diff_id, chain)) in image
+            .config
+            .rootfs
+            .diff_ids
+            .iter()
+            .zip(image.chain_ids.iter())
+            .enumerate()
+        {
             let no_layer = || ImageError::NoLayer { chain: chain.clone() };
             let pin = self.layers.pin(chain).ok_or_else(no_layer)?;
             let size = self.layers.row(chain).ok_or_else(no_layer)?.archive_size;
@@ -109,7 +116,12 @@ impl Images {
             let Some(path) = path_at(&source.repository, parcel.access.domain()) else {
                 continue;
             };
-            match parcel.access.mount(&source.descriptor.digest, &path).await.map_err(failed)? {
+            match parcel
+                .access
+                .mount(&source.descriptor.digest, &path)
+                .await
+                .map_err(failed)?
+            {
                 Mounted::There => {
                     parcel.tell(&format!("Mounted from {path}"));
                     return Ok(source.descriptor.clone());
@@ -136,7 +148,11 @@ impl Images {
     }
 
     /// Compresses the layer while it is sent.
-    async fn send_once(self: &Arc<Self>, parcel: &Parcel, begun: Option<Upload>) -> Result<Descriptor, Trouble> {
+    async fn send_once(
+        self: &Arc<Self>,
+        parcel: &Parcel,
+        begun: Option<Upload>,
+    ) -> Result<Descriptor, Trouble> {
         let upload = match begun {
             Some(upload) => upload,
             None => parcel.access.upload().await.map_err(Trouble::Remote)?,
@@ -167,7 +183,9 @@ impl Images {
                 Ok(Descriptor::new(media_type::DOCKER_LAYER_GZIP, digest, size))
             }
             // Whoever failed first is the cause: a registry that hangs up breaks the pipe of the other side.
-            (Err(ImageError::Stream { .. } | ImageError::Rebuild { .. }), Err(error)) => Err(Trouble::Remote(error)),
+            (Err(ImageError::Stream { .. } | ImageError::Rebuild { .. }), Err(error)) => {
+                Err(Trouble::Remote(error))
+            }
             (Err(error), _) => Err(Trouble::Local(error)),
             (Ok(_), Err(error)) => Err(Trouble::Remote(error)),
         }
@@ -183,15 +201,25 @@ enum Trouble {
 
 fn digests(origin: &crate::origins::Origin) -> Vec<Digest> {
     let manifest = serde_json::from_str::<oci::image::Manifest>(&origin.manifest);
-    manifest.map(|m| m.layers.into_iter().map(|layer| layer.digest).collect()).unwrap_or_default()
+    manifest
+        .map(|m| m.layers.into_iter().map(|layer| layer.digest).collect())
+        .unwrap_or_default()
 }
 
 /// The layer under a name that the repository has.
 async fn find(parcel: &Parcel) -> Result<Option<Descriptor>, DistributionError> {
     let mut seen = BTreeSet::new();
-    let fresh = parcel.sources.iter().filter(|source| seen.insert(&source.descriptor.digest));
+    let fresh = parcel
+        .sources
+        .iter()
+        .filter(|source| seen.insert(&source.descriptor.digest));
     for source in fresh.take(MOST_LOOKS) {
-        if parcel.access.blob_size(&source.descriptor.digest).await?.is_some() {
+        if parcel
+            .access
+            .blob_size(&source.descriptor.digest)
+            .await?
+            .is_some()
+        {
             return Ok(Some(source.descriptor.clone()));
         }
     }
