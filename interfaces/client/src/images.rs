@@ -240,7 +240,7 @@ impl Client {
     /// As all calls; 401 if it is not.
     pub async fn login(&self, login: &[u8]) -> Result<LoginReply, ClientError> {
         self.post("/auth")
-            .body(Body::Json(login.to_vec()))
+            .body(Body::Json(bytes::Bytes::copy_from_slice(login)))
             .send()
             .await?
             .json(self)
