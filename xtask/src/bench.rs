@@ -7,6 +7,7 @@
 
 mod engines;
 mod images;
+mod registry;
 mod resources;
 mod rows;
 mod runtimes;
@@ -60,7 +61,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .chain([runtimes::ROW])
             .chain(resources::ROWS)
             .for_each(|(name, what)| println!("{name:<12} {what}"));
+        println!("{:<12} dhow-registry beside docker-registry: a table of its own", "registry");
         return Ok(());
+    }
+    if arguments.rows.iter().any(|word| word == "registry") {
+        return registries(arguments);
     }
     packages::ensure(&[
         "busybox-static",
@@ -113,6 +118,20 @@ fn start(arguments: &Arguments, binaries: &Path, work: &Path) -> Result<Vec<Engi
     }
     ensure!(!engines.is_empty(), "no engine could be started");
     Ok(engines)
+}
+
+/// The table of the registries, which needs no engine.
+fn registries(arguments: &Arguments) -> Result<()> {
+    let binaries = match &arguments.built {
+        Some(folder) => folder.canonicalize()?,
+        None => build::release()?,
+    };
+    let work = tempfile::Builder::new()
+        .prefix("dhow-bench-")
+        .tempdir_in("/tmp")?;
+    let table = registry::run(&binaries, work.path(), arguments.runs.min(5))?;
+    println!("\n{}", table.join("\n"));
+    Ok(())
 }
 
 /// Medians in seconds by engine; one that cannot do the row is missing.

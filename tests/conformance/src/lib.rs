@@ -60,6 +60,11 @@ impl Server {
     }
 }
 
+/// A line for the log of the suite.
+pub fn say(line: &str) {
+    println!("{line}");
+}
+
 /// Adds a query to a location, which may have one.
 pub fn with(location: &str, query: &str) -> String {
     let joint = if location.contains('?') { '&' } else { '?' };
