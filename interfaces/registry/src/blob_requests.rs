@@ -1,5 +1,7 @@
 //! Blobs: get, delete. How they come in is in `uploads.rs`.
 
+use std::sync::Arc;
+
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
 };
@@ -13,7 +15,8 @@ use crate::reply::{self, CONTENT_DIGEST, Outcome, set};
 use crate::state::{Link, now};
 
 impl Registry {
-    pub(crate) async fn get_blob(&self, name: &str, digest: &Digest, call: &Call) -> Outcome {
+    pub(crate) async fn get_blob(self: &Arc<Self>, name: &str, digest: &Digest, call: &Call) -> Outcome {
+        let mut elsewhere = None;
         let size = match self.state.blob(name, digest) {
             Some(link) => {
                 if call.method == Method::HEAD {
@@ -24,7 +27,13 @@ impl Registry {
             // A manifest is a blob too.
             None => match self.state.manifest(name, digest) {
                 Some(manifest) => manifest.size,
-                None => return Err(self.unknown(name, Code::BlobUnknown, "blob").about(digest)),
+                None => match self.size_elsewhere(name, digest).await? {
+                    Some((access, size)) => {
+                        elsewhere = Some((access, size));
+                        size
+                    }
+                    None => return Err(self.unknown(name, Code::BlobUnknown, "blob").about(digest)),
+                },
             },
         };
         let mut reply = reply::empty(StatusCode::OK);
@@ -66,7 +75,10 @@ impl Registry {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
         if call.method == Method::GET {
-            *reply.body_mut() = self.content.open(digest, range).await?;
+            *reply.body_mut() = match elsewhere {
+                Some(source) => self.fetch_blob(name, digest, source, range).await?,
+                None => self.content.open(digest, range).await?,
+            };
         }
         Ok(reply)
     }

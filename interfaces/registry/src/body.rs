@@ -1,4 +1,4 @@
-//! The bodies of replies: bytes at hand, or a part of a file.
+//! The bodies of replies: bytes at hand, a part of a file, or pieces from elsewhere.
 
 use std::fs::File;
 use std::io;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use rustix::io::{Errno, ReadWriteFlags};
+use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
 /// How much of a file is read at a time.
@@ -22,6 +23,8 @@ pub(crate) enum Body {
     Whole(Bytes),
     /// A part of a file.
     File(FilePart),
+    /// So many bytes that somebody else sends.
+    Pieces(Receiver<io::Result<Bytes>>, u64),
 }
 
 impl Body {
@@ -43,6 +46,7 @@ impl Body {
         match self {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::File(part) => part.range.end - part.range.start,
+            Self::Pieces(_, left) => *left,
         }
     }
 }
@@ -63,6 +67,16 @@ impl HttpBody for Body {
             Self::Whole(bytes) => Ok(std::mem::take(bytes)),
             Self::File(part) if part.range.is_empty() => return Poll::Ready(None),
             Self::File(part) => ready!(part.poll_read(cx)),
+            Self::Pieces(_, 0) => return Poll::Ready(None),
+            Self::Pieces(pieces, left) => match ready!(pieces.poll_recv(cx)) {
+                Some(Ok(piece)) if piece.len() as u64 <= *left => {
+                    *left -= piece.len() as u64;
+                    Ok(piece)
+                }
+                Some(Ok(_)) => Err(io::Error::other("more content than was announced")),
+                Some(Err(error)) => Err(error),
+                None => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
         };
         Poll::Ready(Some(piece.map(Frame::data)))
     }

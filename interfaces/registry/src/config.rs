@@ -66,6 +66,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Who is told what happens.
     pub notifications: Vec<Notification>,
+    /// Registries that this one stands in for.
+    pub upstreams: Vec<Upstream>,
 }
 
 impl Default for Config {
@@ -83,6 +85,7 @@ impl Default for Config {
             quotas: Vec::new(),
             access_log: AccessLog::Off,
             notifications: Vec::new(),
+            upstreams: Vec::new(),
         }
     }
 }
@@ -257,6 +260,36 @@ pub struct Notification {
     /// How long an answer may take.
     #[serde(default = "five_seconds", deserialize_with = "duration")]
     pub timeout: Duration,
+}
+
+/// A registry whose images are kept here when they are pulled through this one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Upstream {
+    /// `docker.io`, or `host[:port]`; also what `?ns=` names.
+    pub registry: String,
+    /// Repositories below this name are its; its registry without one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Also asked for repositories that are neither here nor below a name, as mirrors are.
+    #[serde(default)]
+    pub default: bool,
+    /// Neither encryption nor a right certificate is asked for.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Who asks.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The file with their password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// How long a tag is believed before it is asked for again.
+    #[serde(default = "one_minute", deserialize_with = "duration")]
+    pub fresh_for: Duration,
+}
+
+fn one_minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 fn everything() -> Pattern {

@@ -33,6 +33,7 @@ mod sweep;
 mod tls;
 mod token_requests;
 mod uploads;
+mod upstreams;
 
 pub use auth::{Action, AuthError, KeyError, UsersError};
 pub use config::Config;
@@ -40,3 +41,4 @@ pub use registry::{OpenError, Registry};
 pub use server::{Stopping, serve};
 pub use sweep::{SweepError, Swept};
 pub use tls::TlsError;
+pub use upstreams::UpstreamError;

@@ -30,6 +30,7 @@ use crate::state::State;
 use crate::sweep::Touched;
 use crate::tls::{self, TlsError};
 use crate::uploads::Sessions;
+use crate::upstreams::{UpstreamError, Upstreams};
 
 /// Repositories that change share this many locks.
 const SHARDS: usize = 64;
@@ -55,6 +56,9 @@ pub enum OpenError {
     /// Encryption cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Another registry is configured in a way that cannot be.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
 }
 
 impl Fault for OpenError {
@@ -66,6 +70,7 @@ impl Fault for OpenError {
             Self::Auth(error) => error.kind(),
             Self::Log(_) => Kind::System,
             Self::Tls(error) => error.kind(),
+            Self::Upstream(error) => error.kind(),
         }
     }
 }
@@ -87,6 +92,7 @@ pub struct Registry {
     pub(crate) journal: Option<Journal>,
     pub(crate) notifier: Notifier,
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) upstreams: Upstreams,
     locks: Vec<RwLock<()>>,
     _lock: DirLock,
 }
@@ -110,6 +116,8 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
 }
 
+/// Whose repository it is that was answered for (distribution-spec, "Registry Proxying").
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 /// How requests that lead nowhere are counted: the place in `metrics::KINDS`.
 const OTHER: usize = 8;
 
@@ -144,6 +152,7 @@ impl Registry {
             notifier: Notifier::start(&config.notifications, Arc::clone(&metrics)),
             metrics,
             tls: tls.transpose()?,
+            upstreams: Upstreams::new(&config.upstreams)?,
             state: State::open(&config.root)?,
             content: Box::new(Disk::open(&config.root)?),
             claims: Claims::default(),
@@ -204,7 +213,11 @@ impl Registry {
         identity: &mut Identity,
         kind: &mut usize,
     ) -> Outcome {
-        let route = Route::parse(path)?;
+        let reads = matches!(call.method, Method::GET | Method::HEAD);
+        let mut route = Route::parse(path)?;
+        if reads {
+            route = self.redirect(route, call.query.get("ns"));
+        }
         *kind = route.kind();
         match route {
             Route::Health => return self.health().await,
@@ -218,8 +231,16 @@ impl Registry {
             return Err(self.guard.challenge(&call.headers, call.secure, None, None));
         }
         call.identity = identity.clone();
+        let cached = route.repository().filter(|name| self.is_cached(name));
+        if let Some(name) = cached.filter(|_| !reads && call.method != Method::DELETE) {
+            return Err(Failure::new(Code::Unsupported, "this repository is filled from another registry").about(name));
+        }
+        let namespace = cached.and_then(|_| HeaderValue::from_str(call.query.get("ns")?).ok());
         let told = (!self.notifier.is_empty()).then(|| (route.clone(), call.query.get("mount").is_some()));
-        let reply = self.dispatch(route, call).await?;
+        let mut reply = self.dispatch(route, call).await?;
+        if let Some(namespace) = namespace {
+            reply.headers_mut().insert(NAMESPACE, namespace);
+        }
         if let Some((route, mounts)) = told {
             self.tell(noted, &route, mounts, identity, &reply);
         }
@@ -237,6 +258,7 @@ impl Registry {
                 self.referrer_list(&name, &subject, &call).await
             }
             (Route::Manifest(name, reference), &Method::GET | &Method::HEAD) => {
+                self.bring_manifest(&name, &reference).await?;
                 self.get_manifest(&name, &reference, &call).await
             }
             (Route::Manifest(name, reference), &Method::PUT) => {

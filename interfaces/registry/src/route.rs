@@ -114,6 +114,33 @@ impl Route {
         }
     }
 
+    /// The repository that it is in.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Tags(name)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _)
+            | Self::Referrers(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The same in another repository.
+    pub(crate) fn in_repository(mut self, other: String) -> Self {
+        match &mut self {
+            Self::Tags(name)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _)
+            | Self::Referrers(name, _) => *name = other,
+            _ => {}
+        }
+        self
+    }
+
     /// What one must be allowed to do with which repository for it.
     pub(crate) fn needs(&self, method: &Method, query: &Query) -> Vec<(String, Action)> {
         let reads = matches!(*method, Method::GET | Method::HEAD);

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One upload, while nobody writes to it; nothing once it is over.
 type Slot = Arc<AsyncMutex<Option<Upload>>>;
 /// The right to write to an upload; it moves to the thread that writes.
-type Held = OwnedMutexGuard<Option<Upload>>;
+pub(crate) type Held = OwnedMutexGuard<Option<Upload>>;
 
 /// The unfinished uploads of a registry.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl Sessions {
         })
     }
 
-    async fn begin(&self, repository: &str) -> Result<(String, Held), Failure> {
+    /// Begins an upload; its id, and the right to write to it.
+    pub(crate) async fn begin(&self, repository: &str) -> Result<(String, Held), Failure> {
         let id = uuid();
         let (files, name) = (Arc::clone(&self.files), file_name(&id, repository));
         let created = blocking(move || {
@@ -72,6 +73,18 @@ impl Sessions {
         let slot = Arc::new(AsyncMutex::new(Some(upload)));
         self.remember(file_name(&id, repository), Arc::clone(&slot));
         Ok((id, slot.lock_owned().await))
+    }
+
+    /// Lets an upload go whose file somebody else has taken over.
+    pub(crate) fn release(&self, id: &str, repository: &str) {
+        self.forget(&file_name(id, repository));
+    }
+
+    /// Gives an upload up.
+    pub(crate) async fn abandon(&self, id: &str, repository: &str) -> Result<(), Failure> {
+        let (files, name) = (Arc::clone(&self.files), file_name(id, repository));
+        blocking(move || files.remove(&name)).await??;
+        Ok(())
     }
 
     fn remember(&self, name: String, slot: Slot) {

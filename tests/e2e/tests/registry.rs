@@ -38,5 +38,18 @@ fn the_registry_makes_an_image_of_itself_that_serves_on_a_published_port() {
     };
     until("the registry answers", || ask("/v2/").trim() == "{}");
     assert!(ask("/v2/_catalog").contains("\"repositories\":[]"));
+    // A small one: the program of a test is large.
+    daemon.load_busybox();
+    for client in clients(&daemon) {
+        let name = format!("{address}/team/busybox:1");
+        client.ok(["tag", "busybox", &name]);
+        client.ok(["push", "--quiet", &name]);
+        let id = client.ok(["images", "--quiet", "--no-trunc", &name]);
+        client.ok(["rmi", &name]);
+        client.ok(["pull", "--quiet", &name]);
+        assert_eq!(client.ok(["images", "--quiet", "--no-trunc", &name]), id, "the same image comes back");
+        client.ok(["rmi", &name]);
+    }
+    assert!(ask("/v2/_catalog").contains("team/busybox"));
     docker.ok(["rm", "--force", "--volumes", "registry"]);
 }
