@@ -61,7 +61,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .chain([runtimes::ROW])
             .chain(resources::ROWS)
             .for_each(|(name, what)| println!("{name:<12} {what}"));
-        println!("{:<12} dhow-registry beside docker-registry: a table of its own", "registry");
+        println!(
+            "{:<12} dhow-registry beside docker-registry: a table of its own",
+            "registry"
+        );
         return Ok(());
     }
     if arguments.rows.iter().any(|word| word == "registry") {

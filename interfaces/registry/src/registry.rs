@@ -233,7 +233,11 @@ impl Registry {
         call.identity = identity.clone();
         let cached = route.repository().filter(|name| self.is_cached(name));
         if let Some(name) = cached.filter(|_| !reads && call.method != Method::DELETE) {
-            return Err(Failure::new(Code::Unsupported, "this repository is filled from another registry").about(name));
+            return Err(Failure::new(
+                Code::Unsupported,
+                "this repository is filled from another registry",
+            )
+            .about(name));
         }
         let namespace = cached.and_then(|_| HeaderValue::from_str(call.query.get("ns")?).ok());
         let told = (!self.notifier.is_empty()).then(|| (route.clone(), call.query.get("mount").is_some()));

@@ -35,7 +35,9 @@ const MOST_REMEMBERED: usize = 100_000;
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Its name cannot be the beginning of a repository's.
-    #[error("upstream {registry}: give it a \"name\" of lower-case letters, digits and separators ({name:?} is none)")]
+    #[error(
+        "upstream {registry}: give it a \"name\" of lower-case letters, digits and separators ({name:?} is none)"
+    )]
     Name {
         /// The registry.
         registry: String,
@@ -103,7 +105,10 @@ impl Upstreams {
             if upstream.insecure {
                 settings.insecure.push(registry.clone());
             }
-            let password = upstream.password_file.as_deref().map(|path| read_password(&registry, path));
+            let password = upstream
+                .password_file
+                .as_deref()
+                .map(|path| read_password(&registry, path));
             let credentials = match (&upstream.user, password.transpose()?) {
                 (Some(user), Some(password)) => Credentials::Password {
                     user: user.clone(),
@@ -159,9 +164,8 @@ impl Upstreams {
     /// The way to a repository of an upstream.
     async fn open(&self, source: &Source, path: &str) -> Result<Access, Failure> {
         let full = format!("{}/{path}", source.registry);
-        let name = Name::parse_normalized(&full).map_err(|error| {
-            Failure::new(Code::NameInvalid, error.to_string()).about(&full)
-        })?;
+        let name = Name::parse_normalized(&full)
+            .map_err(|error| Failure::new(Code::NameInvalid, error.to_string()).about(&full))?;
         let access = Access::open(&self.settings, &source.credentials, &name, Intent::Pull).await;
         access.map_err(away)
     }
@@ -194,7 +198,9 @@ pub(crate) fn away(error: DistributionError) -> Failure {
 impl Registry {
     /// Where a request leads when upstreams are looked at: below an upstream's name for `?ns=`, and for what is not here.
     pub(crate) fn redirect(&self, route: Route, namespace: Option<&str>) -> Route {
-        let Some(name) = route.repository() else { return route };
+        let Some(name) = route.repository() else {
+            return route;
+        };
         if self.upstreams.sources.is_empty() || self.upstreams.find(name).is_some() {
             return route;
         }
@@ -220,8 +226,14 @@ impl Registry {
     }
 
     /// Makes a manifest be here, as new as it has to be.
-    pub(crate) async fn bring_manifest(self: &Arc<Self>, name: &str, reference: &Reference) -> Result<(), Failure> {
-        let Some((source, path)) = self.upstreams.find(name) else { return Ok(()) };
+    pub(crate) async fn bring_manifest(
+        self: &Arc<Self>,
+        name: &str,
+        reference: &Reference,
+    ) -> Result<(), Failure> {
+        let Some((source, path)) = self.upstreams.find(name) else {
+            return Ok(());
+        };
         let key = format!("{name}:{reference}");
         let here = match reference {
             Reference::Digest(digest) if self.state.manifest(name, digest).is_some() => return Ok(()),
@@ -296,8 +308,14 @@ impl Registry {
     }
 
     /// The size of a blob of an upstream that is not here yet.
-    pub(crate) async fn size_elsewhere(&self, name: &str, digest: &Digest) -> Result<Option<(Access, u64)>, Failure> {
-        let Some((source, path)) = self.upstreams.find(name) else { return Ok(None) };
+    pub(crate) async fn size_elsewhere(
+        &self,
+        name: &str,
+        digest: &Digest,
+    ) -> Result<Option<(Access, u64)>, Failure> {
+        let Some((source, path)) = self.upstreams.find(name) else {
+            return Ok(None);
+        };
         let access = self.upstreams.open(source, path).await?;
         let size = access.blob_size(digest).await.map_err(away)?;
         Ok(size.map(|size| (access, size)))
@@ -318,9 +336,16 @@ mod tests {
 
     #[test]
     fn a_repository_belongs_to_the_upstream_whose_name_it_begins_with() {
-        let both = [upstream("docker.io", None, true), upstream("10.0.0.1:5000", Some("lab"), false)];
+        let both = [
+            upstream("docker.io", None, true),
+            upstream("10.0.0.1:5000", Some("lab"), false),
+        ];
         let upstreams = Upstreams::new(&both).unwrap();
-        let found = |name| upstreams.find(name).map(|(source, path)| (source.registry.as_str(), path));
+        let found = |name| {
+            upstreams
+                .find(name)
+                .map(|(source, path)| (source.registry.as_str(), path))
+        };
         assert_eq!(found("docker.io/library/x"), Some(("docker.io", "library/x")));
         assert_eq!(found("lab/x"), Some(("10.0.0.1:5000", "x")));
         assert_eq!(found("laboratory/x"), None);
@@ -329,7 +354,10 @@ mod tests {
 
     #[test]
     fn upstreams_that_cannot_be_told_apart_are_refused() {
-        assert!(Upstreams::new(&[upstream("10.0.0.1:5000", None, false)]).is_err(), "a port is no name");
+        assert!(
+            Upstreams::new(&[upstream("10.0.0.1:5000", None, false)]).is_err(),
+            "a port is no name"
+        );
         assert!(Upstreams::new(&[upstream("a.b", None, false), upstream("a.b", None, false)]).is_err());
         assert!(Upstreams::new(&[upstream("a.b", None, true), upstream("c.d", None, true)]).is_err());
     }

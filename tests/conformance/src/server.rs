@@ -152,7 +152,10 @@ impl Server {
         };
         // Somebody must read, or it blocks in the end; what it complains about belongs to the test's output.
         std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok).filter(|line| !line.contains(" INFO ")) {
+            for line in lines
+                .map_while(Result::ok)
+                .filter(|line| !line.contains(" INFO "))
+            {
                 println!("{line}");
             }
         });

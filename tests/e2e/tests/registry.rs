@@ -47,7 +47,11 @@ fn the_registry_makes_an_image_of_itself_that_serves_on_a_published_port() {
         let id = client.ok(["images", "--quiet", "--no-trunc", &name]);
         client.ok(["rmi", &name]);
         client.ok(["pull", "--quiet", &name]);
-        assert_eq!(client.ok(["images", "--quiet", "--no-trunc", &name]), id, "the same image comes back");
+        assert_eq!(
+            client.ok(["images", "--quiet", "--no-trunc", &name]),
+            id,
+            "the same image comes back"
+        );
         client.ok(["rmi", &name]);
     }
     assert!(ask("/v2/_catalog").contains("team/busybox"));

@@ -69,7 +69,11 @@ pub(super) fn run(binaries: &Path, work: &Path, runs: usize) -> Result<Vec<Strin
             }
         }
         let [own, other] = rates.map(median);
-        table.push(format!("| {} | {own:.0}/s | {other:.0}/s | {:.1} |", row.what, own / other));
+        table.push(format!(
+            "| {} | {own:.0}/s | {other:.0}/s | {:.1} |",
+            row.what,
+            own / other
+        ));
         println!("{}", table.last().map_or("", String::as_str));
     }
     let [own, other] = [&subjects[0], &subjects[1]].map(|subject| pss(subject.child.id()));
@@ -101,7 +105,11 @@ fn start(name: &'static str, program: PathBuf, work: &Path) -> Result<Subject> {
     let mut command = Command::new(&program);
     command.arg("serve");
     if name == "dhow" {
-        command.arg("--listen").arg(address.to_string()).arg("--root").arg(&root);
+        command
+            .arg("--listen")
+            .arg(address.to_string())
+            .arg("--root")
+            .arg(&root);
     } else {
         let config = work.join("docker-registry.yml");
         let text = format!(
@@ -112,7 +120,11 @@ fn start(name: &'static str, program: PathBuf, work: &Path) -> Result<Subject> {
         command.arg(config);
     }
     let log = fs::File::create(work.join(format!("{name}.log")))?;
-    let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn();
     let child = child.with_context(|| program.display().to_string())?;
     let mut subject = Subject { name, child, address };
     let end = Instant::now() + Duration::from_secs(30);
@@ -148,7 +160,11 @@ fn fill(subject: &Subject) -> Result<Vec<Row>> {
         let path = format!("/v2/app/manifests/{name}");
         let request = Request::new(subject.address, "PUT", &path).header("Content-Type", media);
         let reply = request.body(manifest.as_bytes()).send();
-        ensure!(reply.status == 201, "{}: pushing a manifest: {reply:?}", subject.name);
+        ensure!(
+            reply.status == 201,
+            "{}: pushing a manifest: {reply:?}",
+            subject.name
+        );
         Ok(())
     };
     println!("{}: pushing {TAGS} tags", subject.name);
@@ -157,10 +173,22 @@ fn fill(subject: &Subject) -> Result<Vec<Row>> {
     }
     let digest = oci::digest::Digest::sha256(&manifest);
     Ok(vec![
-        Row { what: "manifest by tag", path: "/v2/app/manifests/v00001".to_owned() },
-        Row { what: "manifest by digest", path: format!("/v2/app/manifests/{digest}") },
-        Row { what: "blob of 4 KiB", path: format!("/v2/app/blobs/{config}") },
-        Row { what: "blob of 1 MiB", path: format!("/v2/app/blobs/{layer}") },
+        Row {
+            what: "manifest by tag",
+            path: "/v2/app/manifests/v00001".to_owned(),
+        },
+        Row {
+            what: "manifest by digest",
+            path: format!("/v2/app/manifests/{digest}"),
+        },
+        Row {
+            what: "blob of 4 KiB",
+            path: format!("/v2/app/blobs/{config}"),
+        },
+        Row {
+            what: "blob of 1 MiB",
+            path: format!("/v2/app/blobs/{layer}"),
+        },
     ])
 }
 
@@ -176,7 +204,8 @@ fn requests_per_second(address: SocketAddr, path: &str) -> Result<f64> {
         bail!("{path} was not always served: {text}");
     }
     let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    rate.and_then(|rate| rate.trim().parse().ok()).with_context(|| text.into_owned())
+    rate.and_then(|rate| rate.trim().parse().ok())
+        .with_context(|| text.into_owned())
 }
 
 /// Seconds for the whole list of tags; the median.

@@ -85,7 +85,10 @@ impl Registry {
             None => self.begin_fetch(name, digest, source, &key).await?,
         };
         if range.end > fetch.size {
-            return Err(Failure::new(Code::SizeInvalid, "the upstream registry contradicts itself"));
+            return Err(Failure::new(
+                Code::SizeInvalid,
+                "the upstream registry contradicts itself",
+            ));
         }
         let (sender, pieces) = mpsc::channel(AHEAD);
         let length = range.end - range.start;
@@ -129,7 +132,11 @@ impl Registry {
                 }
             }
             registry.upstreams.fetches.remove(&key);
-            told.send_replace(if outcome.is_ok() { Progress::Whole } else { Progress::Failed });
+            told.send_replace(if outcome.is_ok() {
+                Progress::Whole
+            } else {
+                Progress::Failed
+            });
         });
         Ok(fetch)
     }
