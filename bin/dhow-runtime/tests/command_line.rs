@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use place::Place;
@@ -111,7 +112,8 @@ fn bad_bundles_get_one_line_that_names_the_field() {
     let Some(place) = Place::new("fields", "true") else {
         return;
     };
-    let changes: [(&str, fn(&mut Value)); 10] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 10] = [
         ("process.user.uid", |spec| {
             spec["process"]["user"]["uid"] = json!("root")
         }),
@@ -592,6 +594,61 @@ fn an_unprivileged_user_runs_a_bundle() {
     let output = as_user(&["run", "box"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cgroup"), "{}", stderr(&output));
+}
+
+/// Devices of the host come back under their names, with their addresses, when the container is deleted or has run.
+#[test]
+fn network_devices_return_to_the_host() {
+    let Some(place) = Place::new(
+        "devices",
+        "ip -o addr show dev inner; ip link show dev lend 2>&1; true",
+    ) else {
+        return;
+    };
+    if !Path::new("/sbin/ip").exists() && !Path::new("/usr/sbin/ip").exists() {
+        eprintln!("skipped: no ip (apt-get install iproute2)");
+        return;
+    }
+    place.configure(|spec| spec["linux"]["netDevices"] = json!({ "lend": { "name": "inner" } }));
+    // A network of its own stands for the host's.
+    let script = "set -e; ip link add near type veth peer name lend; ip addr add 10.98.7.1/24 dev lend; ip link set lend up; \
+                  $0 --root $1 create -b $2 $3 >/dev/null 2>&1; ip link show dev lend 2>/dev/null && echo still here; \
+                  $0 --root $1 start $3; while $0 --root $1 state $3 | grep -q running; do sleep 0.05; done; \
+                  $0 --root $1 delete $3; echo deleted; ip -o addr show dev lend; \
+                  $0 --root $1 run -b $2 $3; echo ran; ip -o addr show dev lend";
+    let output = std::process::Command::new("unshare")
+        .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_dhow-runtime")])
+        .arg(place.directory.path().join("state"))
+        .arg(place.bundle())
+        .arg(&place.id)
+        .output()
+        .expect("unshare");
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    let (created, rest) = text.split_once("deleted\n").expect("deleted");
+    assert!(!created.contains("still here"), "{text}");
+    let (second, third) = rest.split_once("ran\n").expect("ran");
+    // Back after the first; inside under its other name during the second; back again.
+    assert!(
+        second
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("lend") && line.contains("10.98.7.1/24")),
+        "{text}"
+    );
+    assert!(
+        second
+            .lines()
+            .any(|line| line.contains("inner") && line.contains("10.98.7.1/24")),
+        "{text}"
+    );
+    assert!(second.contains("can't find device 'lend'"), "{text}");
+    assert!(third.contains("lend") && third.contains("10.98.7.1/24"), "{text}");
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    assert!(
+        !mounts.contains(&place.directory.path().display().to_string()),
+        "{mounts}"
+    );
 }
 
 #[test]
