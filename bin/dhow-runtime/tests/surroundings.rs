@@ -1,0 +1,287 @@
+//! Bundles in places of their own: run without rights, with devices of the host, through criu, and as cri-o runs them.
+
+// Tests say on stderr that they were skipped.
+#![allow(clippy::print_stderr)]
+
+mod place;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use place::Place;
+use serde_json::{Value, json};
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn an_unprivileged_user_runs_a_bundle() {
+    let script = "id -u; hostname; cat /proc/self/uid_map; touch /made && stat -c %u /made; echo x > /dev/null && echo null";
+    let Some(place) = Place::new("rootless", script) else {
+        return;
+    };
+    let own = 12_345;
+    let bundle = place.bundle();
+    std::fs::remove_file(bundle.join("config.json")).expect("removed");
+    for path in [
+        place.directory.path().to_owned(),
+        bundle.clone(),
+        bundle.join("rootfs"),
+    ] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+        std::os::unix::fs::chown(path, Some(own), Some(own)).expect("owner");
+    }
+    // The program may lie where the user cannot go.
+    let program = place.directory.path().join("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_dhow-runtime"), &program).expect("copy");
+    let as_user = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command
+            .uid(own)
+            .gid(own)
+            .current_dir(&bundle)
+            .env_clear()
+            .stdin(Stdio::null());
+        command
+            .env("XDG_RUNTIME_DIR", place.directory.path())
+            .args(arguments)
+            .output()
+            .expect("run")
+    };
+    let output = as_user(&["spec", "--rootless"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    place.configure(|spec| {
+        spec["process"]["terminal"] = json!(false);
+        spec["process"]["args"] = json!(["sh", "-c", script]);
+        spec["root"]["readonly"] = json!(false);
+    });
+    let output = as_user(&["run", "box"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(
+        text.split_whitespace().collect::<Vec<_>>(),
+        ["0", "dhow", "0", "12345", "1", "0", "null"]
+    );
+    // Limits that cannot be set are not forgotten silently.
+    place.configure(|spec| spec["linux"]["resources"] = json!({ "pids": { "limit": 10 } }));
+    let output = as_user(&["run", "box"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cgroup"), "{}", stderr(&output));
+}
+
+/// Devices of the host come back under their names, with their addresses, when the container is deleted or has run.
+#[test]
+fn network_devices_return_to_the_host() {
+    let Some(place) = Place::new(
+        "devices",
+        "ip -o addr show dev inner; ip link show dev lend 2>&1; true",
+    ) else {
+        return;
+    };
+    if !Path::new("/sbin/ip").exists() && !Path::new("/usr/sbin/ip").exists() {
+        eprintln!("skipped: no ip (apt-get install iproute2)");
+        return;
+    }
+    place.configure(|spec| spec["linux"]["netDevices"] = json!({ "lend": { "name": "inner" } }));
+    // A network of its own stands for the host's.
+    let script = "set -e; ip link add near type veth peer name lend; ip addr add 10.98.7.1/24 dev lend; ip link set lend up; \
+                  $0 --root $1 create -b $2 $3 >/dev/null 2>&1; ip link show dev lend 2>/dev/null && echo still here; \
+                  $0 --root $1 start $3; while $0 --root $1 state $3 | grep -q running; do sleep 0.05; done; \
+                  $0 --root $1 delete $3; echo deleted; ip -o addr show dev lend; \
+                  $0 --root $1 run -b $2 $3; echo ran; ip -o addr show dev lend";
+    let output = std::process::Command::new("unshare")
+        .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_dhow-runtime")])
+        .arg(place.directory.path().join("state"))
+        .arg(place.bundle())
+        .arg(&place.id)
+        .output()
+        .expect("unshare");
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    let (created, rest) = text.split_once("deleted\n").expect("deleted");
+    assert!(!created.contains("still here"), "{text}");
+    let (second, third) = rest.split_once("ran\n").expect("ran");
+    // Back after the first; inside under its other name during the second; back again.
+    assert!(
+        second
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("lend") && line.contains("10.98.7.1/24")),
+        "{text}"
+    );
+    assert!(
+        second
+            .lines()
+            .any(|line| line.contains("inner") && line.contains("10.98.7.1/24")),
+        "{text}"
+    );
+    assert!(second.contains("can't find device 'lend'"), "{text}");
+    assert!(third.contains("lend") && third.contains("10.98.7.1/24"), "{text}");
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    assert!(
+        !mounts.contains(&place.directory.path().display().to_string()),
+        "{mounts}"
+    );
+}
+
+#[test]
+fn checkpoint_and_restore_need_criu_and_say_so() {
+    let Some(place) = Place::new("criu", "sleep 1000") else {
+        return;
+    };
+    assert!(place.create("create").status.success());
+    let output = place.run(&["--criu", "/nowhere/criu", "checkpoint", &place.id]);
+    assert!(
+        stderr(&output).contains("cannot be checkpointed in created state"),
+        "{}",
+        stderr(&output)
+    );
+    place.verb(&["start", &place.id]);
+    let image = place.directory.path().join("image");
+    let image = image.to_str().expect("utf-8");
+    let output = place.run(&[
+        "--criu",
+        "/nowhere/criu",
+        "checkpoint",
+        "--image-path",
+        image,
+        &place.id,
+    ]);
+    assert!(
+        stderr(&output).contains("need the program criu"),
+        "{}",
+        stderr(&output)
+    );
+    // What is asked of criu: a program in its place writes it down, and fails as criu does.
+    let fake = place.directory.path().join("criu");
+    let seen = place.directory.path().join("seen");
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" > {}\necho 'Error (criu/x.c:1): no luck' > {image}/dump.log\nexit 1\n",
+        seen.display()
+    );
+    std::fs::write(&fake, script).expect("fake");
+    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    let fake = fake.to_str().expect("utf-8");
+    let flags = [
+        "--tcp-established",
+        "--file-locks",
+        "--leave-running",
+        "--parent-path",
+        "../before",
+    ];
+    let output = place.run(
+        &[
+            &["--criu", fake, "checkpoint", "--image-path", image][..],
+            &flags,
+            &[&place.id],
+        ]
+        .concat(),
+    );
+    assert!(stderr(&output).contains("no luck"), "{}", stderr(&output));
+    let seen = std::fs::read_to_string(seen).expect("called");
+    let pid = place.state()["pid"].to_string();
+    for wanted in [
+        "dump --images-dir",
+        "--tcp-established",
+        "--file-locks",
+        "--leave-running",
+        "--prev-images-dir ../before",
+        "--track-mem",
+        &format!("--tree {pid}"),
+    ] {
+        assert!(seen.contains(wanted), "{wanted}: {seen}");
+    }
+    assert_eq!(place.status(), "running");
+    for (flag, value) in [
+        ("--manage-cgroups-mode", "wild"),
+        ("--empty-ns", "pid"),
+        ("--page-server", "here"),
+    ] {
+        let output = place.run(&["checkpoint", "--image-path", image, flag, value, &place.id]);
+        assert!(stderr(&output).contains(value), "{flag}: {}", stderr(&output));
+    }
+}
+
+/// The calls that cri-o makes (its runtime_oci.go) of a container's whole life, through conmon and by itself.
+#[test]
+fn the_command_lines_of_cri_o_work() {
+    let Some(place) = Place::new("crio", "trap 'exit 9' TERM; while :; do sleep 0.05; done") else {
+        return;
+    };
+    let path = |name: &str| place.directory.path().join(name).display().to_string();
+    let bundle = place.bundle();
+    let bundle = bundle.to_str().expect("utf-8");
+    let log = path("oci-log");
+    let status = place
+        .command()
+        .args([
+            "--log-format=json",
+            "--log",
+            &log,
+            "create",
+            "--bundle",
+            bundle,
+            "--pid-file",
+            &path("pidfile"),
+            &place.id,
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.expect("run").success());
+    place.verb(&["start", &place.id]);
+    let state = place.state();
+    for field in [
+        "ociVersion",
+        "id",
+        "pid",
+        "status",
+        "bundle",
+        "rootfs",
+        "created",
+        "owner",
+    ] {
+        assert!(!state[field].is_null(), "{field}: {state}");
+    }
+    let process = json!({ "args": ["sh", "-c", "exit 12"], "cwd": "/", "env": ["PATH=/bin"] });
+    std::fs::write(path("exec-process"), process.to_string()).expect("process");
+    let exec = [
+        "--log",
+        &log,
+        "exec",
+        "--pid-file",
+        &path("exec-pid"),
+        "--process",
+        &path("exec-process"),
+        &place.id,
+    ];
+    assert_eq!(place.run(&exec).status.code(), Some(12));
+    std::fs::write(path("resources"), r#"{"cpu":{"shares":300}}"#).expect("resources");
+    place.verb(&["update", "--resources", &path("resources"), &place.id]);
+    place.verb(&["kill", &place.id, "15"]);
+    place.await_status("stopped");
+    assert_eq!(
+        place
+            .run(&["--log", &log, "delete", "--force", &place.id])
+            .status
+            .code(),
+        Some(0)
+    );
+    assert_eq!(
+        place
+            .run(&["--log", &log, "delete", "--force", &place.id])
+            .status
+            .code(),
+        Some(0)
+    );
+    assert_eq!(place.run(&["state", &place.id]).status.code(), Some(1));
+    let features: Value = serde_json::from_str(&place.verb(&["features"])).expect("json");
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+}
