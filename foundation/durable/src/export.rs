@@ -22,7 +22,8 @@ const FORMAT: u32 = 1;
 /// # Errors
 /// [`StoreError::Read`], [`StoreError::Copy`].
 pub fn dump(store: &Store, out: &mut dyn Write) -> Result<(), StoreError> {
-    dump_database(store.database(), out, Path::new("the given stream"))
+    let to = Path::new("the given stream");
+    store.file().with(|database| dump_database(database, out, to))
 }
 
 fn dump_database(database: &Database, out: &mut dyn Write, to: &Path) -> Result<(), StoreError> {

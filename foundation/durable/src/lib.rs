@@ -11,6 +11,7 @@
 mod atomic;
 mod crash;
 mod export;
+mod file;
 mod lock;
 mod store;
 mod table;

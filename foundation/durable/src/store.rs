@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use crate::file::StateFile;
 use crate::table::{Row, Table};
 use crate::writer::{Transaction, Writer};
 
@@ -99,6 +100,15 @@ pub enum StoreError {
     },
 }
 
+impl From<redb::Error> for StoreError {
+    /// Of a file that could not be opened again.
+    fn from(source: redb::Error) -> Self {
+        Self::Commit {
+            source: Arc::new(source),
+        }
+    }
+}
+
 impl fault::Fault for StoreError {
     fn kind(&self) -> fault::Kind {
         match self {
@@ -133,7 +143,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    database: Arc<Database>,
+    file: Arc<StateFile>,
     writer: Writer,
     opened: Mutex<std::collections::BTreeSet<String>>,
 }
@@ -147,16 +157,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Arc::new(open_database(path)?);
-        let export = path.with_file_name("state.json");
-        let writer = Writer::start(Arc::clone(&database), export);
-        Ok(Self {
+        let own = path.to_path_buf();
+        let file = StateFile::open(move || create(&own)).map_err(unopened(path))?;
+        Ok(Self::on(file, path))
+    }
+
+    pub(crate) fn on(file: StateFile, path: &Path) -> Self {
+        let file = Arc::new(file);
+        let writer = Writer::start(Arc::clone(&file), path.with_file_name("state.json"));
+        Self {
             inner: Arc::new(Inner {
-                database,
+                file,
                 writer,
                 opened: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// The part of the store that belongs to one service; `service` becomes the prefix of its tables' names.
@@ -171,19 +186,24 @@ impl Store {
         &self.inner.writer
     }
 
-    pub(crate) fn database(&self) -> &Database {
-        &self.inner.database
+    pub(crate) fn file(&self) -> &StateFile {
+        &self.inner.file
     }
 }
 
 pub(crate) fn open_database(path: &Path) -> Result<Database, StoreError> {
-    Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create(path)
-        .map_err(|source| StoreError::Open {
-            path: path.to_path_buf(),
-            source: Arc::new(source.into()),
-        })
+    create(path).map_err(unopened(path))
+}
+
+fn create(path: &Path) -> Result<Database, redb::Error> {
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create(path)?)
+}
+
+fn unopened(path: &Path) -> impl FnOnce(redb::Error) -> StoreError {
+    |source| StoreError::Open {
+        path: path.to_path_buf(),
+        source: Arc::new(source),
+    }
 }
 
 /// The tables of one service.
@@ -208,7 +228,11 @@ impl Scope {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.clone());
         assert!(fresh, "table {name} is open already");
-        let rows = read_rows(&self.store.inner.database, &name)?;
+        let rows = self
+            .store
+            .inner
+            .file
+            .with(|database| read_rows(database, &name))?;
         Table::load(name, rows)
     }
 

@@ -228,3 +228,82 @@ fn rows_with_a_prefix_are_listed_page_by_page() {
     assert_eq!(page("b:15", 1), ["b:2"]);
     assert!(page("b:3", 9).is_empty() && page("z", 9).is_empty());
 }
+
+/// A disk that can be full, shared by all openings of the file on it.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    content: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    full: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Disk {
+    fn room(&self) -> std::io::Result<()> {
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.content.lock().unwrap().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        let start = usize::try_from(offset).unwrap();
+        out.copy_from_slice(&self.content.lock().unwrap()[start..start + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.room()?;
+        self.content
+            .lock()
+            .unwrap()
+            .resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.room()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.room()?;
+        let start = usize::try_from(offset).unwrap();
+        self.content.lock().unwrap()[start..start + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_changes_only_as_long_as_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let on_disk = disk.clone();
+    let open = move || Ok(redb::Database::builder().create_with_backend(on_disk.clone())?);
+    let file = file::StateFile::open(open).unwrap();
+    let store = Store::on(file, &dir.path().join("state.redb"));
+    let scope = store.scope("harbour");
+    let boats = scope.table::<Boat>().unwrap();
+    let insert = |key: &str| {
+        let row = Boat { mast: 1 };
+        scope.transaction().insert(&boats, key, &row).commit().wait()
+    };
+    insert("before").unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert!(matches!(insert("during"), Err(StoreError::Commit { .. })));
+    }
+    assert_eq!(boats.len(), 1);
+    disk.full.store(false, Ordering::SeqCst);
+    insert("after").unwrap();
+    insert("during").unwrap();
+    assert!(matches!(insert("before"), Err(StoreError::Exists { .. })));
+    let mut text = Vec::new();
+    dump(&store, &mut text).unwrap();
+    for key in ["before", "during", "after"] {
+        assert!(String::from_utf8_lossy(&text).contains(key), "{key}");
+    }
+}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableTable};
 
+use crate::file::{StateFile, is_broken};
 use crate::store::{Definition, Store, StoreError};
 use crate::table::{Row, Table, encode};
 
@@ -216,12 +217,12 @@ const EXPORT_DELAY: Duration = Duration::from_secs(30);
 const MAX_BATCH: usize = 1024;
 
 impl Writer {
-    pub(crate) fn start(database: Arc<Database>, export: PathBuf) -> Self {
+    pub(crate) fn start(file: Arc<StateFile>, export: PathBuf) -> Self {
         let (queue, jobs) = channel();
         let thread = std::thread::Builder::new()
             .name("durable".to_owned())
             .stack_size(512 << 10)
-            .spawn(move || run(&database, &jobs, &export));
+            .spawn(move || run(&file, &jobs, &export));
         // Without a thread the receiver is gone, and every commit says `Closed`.
         Self {
             queue: Some(queue),
@@ -247,7 +248,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(database: &Database, jobs: &Receiver<Job>, export: &std::path::Path) {
+fn run(file: &StateFile, jobs: &Receiver<Job>, export: &std::path::Path) {
     let mut export_due: Option<Instant> = None;
     loop {
         let first = match export_due {
@@ -262,17 +263,17 @@ fn run(database: &Database, jobs: &Receiver<Job>, export: &std::path::Path) {
                 {
                     batch.push(job);
                 }
-                commit_batch(database, batch);
+                commit_batch(file, batch);
                 export_due.get_or_insert_with(|| Instant::now() + EXPORT_DELAY);
             }
             Err(RecvTimeoutError::Timeout) => {
                 // The export is a second chance only: that it fails must not stop the first one.
-                let _ = crate::export::write_export(database, export);
+                let _ = file.with(|database| crate::export::write_export(database, export));
                 export_due = None;
             }
             Err(RecvTimeoutError::Disconnected) => {
                 if export_due.is_some() {
-                    let _ = crate::export::write_export(database, export);
+                    let _ = file.with(|database| crate::export::write_export(database, export));
                 }
                 return;
             }
@@ -280,11 +281,16 @@ fn run(database: &Database, jobs: &Receiver<Job>, export: &std::path::Path) {
     }
 }
 
-fn commit_batch(database: &Database, batch: Vec<Job>) {
-    let mut accepted = Vec::with_capacity(batch.len());
-    match write_batch(database, batch, &mut accepted) {
+fn commit_batch(file: &StateFile, mut batch: Vec<Job>) {
+    let mut written = file.with(|database| write_batch(database, &mut batch, false));
+    if written.as_ref().is_err_and(is_broken) {
+        // There may be room by now, and another commit must not fail because this one did.
+        written =
+            (file.reopen()).and_then(|()| file.with(|database| write_batch(database, &mut batch, true)));
+    }
+    match written {
         Ok(()) => {
-            for job in accepted {
+            for job in batch {
                 for operation in job.operations {
                     (operation.publish)();
                 }
@@ -293,7 +299,7 @@ fn commit_batch(database: &Database, batch: Vec<Job>) {
         }
         Err(source) => {
             let source = Arc::new(source);
-            for job in accepted {
+            for job in batch {
                 let source = Arc::clone(&source);
                 job.outcome.settle(Err(StoreError::Commit { source }));
             }
@@ -301,14 +307,14 @@ fn commit_batch(database: &Database, batch: Vec<Job>) {
     }
 }
 
-/// Moves into `accepted` every job that has part in the commit; the others are answered here.
-fn write_batch(database: &Database, batch: Vec<Job>, accepted: &mut Vec<Job>) -> Result<(), redb::Error> {
-    // Jobs are moved first, so that a failure at any point finds them to answer them.
+/// Leaves in the batch every job that has part in the commit, or in its failure; the others are answered here.
+///
+/// `again`: these jobs were part of a commit that failed, of which nobody knows how far it came.
+fn write_batch(database: &Database, batch: &mut Vec<Job>, again: bool) -> Result<(), redb::Error> {
     let mut refused = BTreeSet::new();
-    accepted.extend(batch);
     let transaction = database.begin_write()?;
-    for (index, job) in accepted.iter().enumerate() {
-        if let Some(error) = taken(&transaction, job)? {
+    for (index, job) in batch.iter().enumerate() {
+        if let Some(error) = taken(&transaction, job, again)? {
             job.outcome.settle(Err(error));
             refused.insert(index);
             continue;
@@ -326,11 +332,11 @@ fn write_batch(database: &Database, batch: Vec<Job>, accepted: &mut Vec<Job>) ->
         }
     }
     let mut index = 0;
-    accepted.retain(|_| {
+    batch.retain(|_| {
         index += 1;
         !refused.contains(&(index - 1))
     });
-    if accepted.is_empty() {
+    if batch.is_empty() {
         transaction.abort()?;
     } else {
         crate::crash_point("durable.commit.before");
@@ -340,14 +346,19 @@ fn write_batch(database: &Database, batch: Vec<Job>, accepted: &mut Vec<Job>) ->
     Ok(())
 }
 
-/// The refusal of a job of which an `insert` finds its key taken.
-fn taken(transaction: &redb::WriteTransaction, job: &Job) -> Result<Option<StoreError>, redb::Error> {
+/// The refusal of a job of which an `insert` finds its key taken; when it is tried `again`, not by its own row.
+fn taken(
+    transaction: &redb::WriteTransaction,
+    job: &Job,
+    again: bool,
+) -> Result<Option<StoreError>, redb::Error> {
     for operation in &job.operations {
-        if !matches!(operation.change, Change::Insert(_)) {
+        let Change::Insert(bytes) = &operation.change else {
             continue;
-        }
+        };
         let table = transaction.open_table(Definition::new(&operation.table))?;
-        if table.get(operation.key.as_str())?.is_some() {
+        let found = table.get(operation.key.as_str())?;
+        if found.is_some_and(|row| !again || row.value() != bytes) {
             return Ok(Some(StoreError::Exists {
                 table: operation.table.clone(),
                 key: operation.key.clone(),
