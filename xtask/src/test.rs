@@ -85,9 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let start = Instant::now();
         let log = format!("target/test-logs/{}.log", folder.replace('/', "-"));
         let count = match folder.as_str() {
-            VIRTUAL_MACHINE => {
-                vm_test::suite(arguments.full, arguments.name.as_deref(), None, Path::new(&log))?
-            }
+            VIRTUAL_MACHINE => vm_test::suite(arguments.full, arguments.name.as_deref(), Path::new(&log))?,
             _ => suite(package, arguments, Path::new(&log))?,
         };
         total.add(count);

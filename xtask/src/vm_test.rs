@@ -10,6 +10,7 @@ mod suites;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// Every suite that makes sense on another kernel, not only the smoke test
     #[arg(long)]
     full: bool,
+    /// Only suites whose name contains this word, such as cgroups or e2e/exec
+    #[arg(long)]
+    suite: Option<String>,
     /// Only tests whose name contains this word
     #[arg(long)]
     name: Option<String>,
@@ -45,8 +49,21 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     build::for_tests()?;
     let log = Path::new("target/test-logs/vm.log");
-    let package = arguments.kernel.as_deref();
-    let count = suite(arguments.full, arguments.name.as_deref(), package, log)?;
+    let mut suites = suites::chosen(arguments.full || arguments.suite.is_some());
+    if let Some(word) = &arguments.suite {
+        suites.retain(|suite| suite.name().contains(word.as_str()));
+    }
+    let choice = Choice {
+        suites,
+        name: arguments.name.as_deref(),
+        kernel: arguments.kernel.as_deref(),
+        limit: if arguments.full {
+            machine::LONG
+        } else {
+            machine::SHORT
+        },
+    };
+    let count = boot(&choice, log)?;
     println!(
         "{} passed, {} failed, {} skipped; the machine's console: {}",
         count.passed,
@@ -61,13 +78,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Boots a machine that runs the suites; its console is in the log. The binaries must have been built.
-pub(crate) fn suite(full: bool, name: Option<&str>, package: Option<&str>, log: &Path) -> Result<Count> {
+/// The suites as a part of `cargo xtask test`; the binaries must have been built.
+pub(crate) fn suite(full: bool, name: Option<&str>, log: &Path) -> Result<Count> {
+    let choice = Choice {
+        suites: suites::chosen(full),
+        name,
+        kernel: None,
+        limit: if full { machine::LONG } else { machine::SHORT },
+    };
+    boot(&choice, log)
+}
+
+/// What one machine shall run.
+struct Choice<'a> {
+    suites: Vec<suites::Suite>,
+    name: Option<&'a str>,
+    kernel: Option<&'a str>,
+    limit: Duration,
+}
+
+/// Boots a machine that runs the suites; its console is in the log.
+fn boot(choice: &Choice<'_>, log: &Path) -> Result<Count> {
     fs::create_dir_all("target/test-logs")?;
     let folder = PathBuf::from(FOLDER);
     fs::create_dir_all(&folder)?;
     let kernel = match packages::ensure(&PACKAGES)? {
-        true => kernel::fetch(&folder, package)?,
+        true => kernel::fetch(&folder, choice.kernel)?,
         false => None,
     };
     let Some(kernel) = kernel else {
@@ -77,9 +113,7 @@ pub(crate) fn suite(full: bool, name: Option<&str>, package: Option<&str>, log: 
         )?;
         return Ok(crate::test::count(&fs::read_to_string(log)?));
     };
-    let suites = suites::chosen(full);
-    let root = root::make(&folder, &kernel, &suites, name)?;
-    let limit = if full { machine::LONG } else { machine::SHORT };
-    let ended = machine::boot(&folder, &kernel.image, &root, limit, log)?;
-    suites::judge(&suites, &fs::read_to_string(log)?, ended, log)
+    let root = root::make(&folder, &kernel, &choice.suites, choice.name)?;
+    let ended = machine::boot(&folder, &kernel.image, &root, choice.limit, log)?;
+    suites::judge(&choice.suites, &fs::read_to_string(log)?, ended, log)
 }

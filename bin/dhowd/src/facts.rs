@@ -166,7 +166,9 @@ fn warnings(info: &Info, open_addresses: &[String]) -> Vec<String> {
 
 fn security_options(settings: &Settings, layout: &Layout) -> Vec<String> {
     let mut options = Vec::new();
-    if security::apparmor::is_enabled() {
+    // The profile of containers is loaded before anybody asks.
+    if security::apparmor::is_enabled() && security::apparmor::is_loaded(security::apparmor::DEFAULT_PROFILE)
+    {
         options.push("name=apparmor".to_owned());
     }
     let profile = match settings.seccomp_profile.as_str() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use cgroups::Cgroup;
+use cgroups::{Cgroup, Layout};
 use linux::Errno;
 use linux::namespace::Flags;
 use linux::process::{CloneArgs, Cloned, clone3};
@@ -26,6 +26,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) stdio: &'a Stdio,
     /// The cgroup.
     pub(crate) cgroup: Option<&'a Cgroup>,
+    /// The init of a container that is joined: its group is the way out where `cgroup` can hold no process.
+    pub(crate) init: Option<Pid>,
     /// Where «go» comes from, if not from the channel.
     pub(crate) go: Option<BorrowedFd<'a>>,
     /// Hooks of the container; none for an exec.
@@ -54,7 +56,7 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         .parent
         .join_user
         .and_then(|place| wishes.joined.get(place).copied());
-    let (pid, pidfd) = match clone_init(program.namespaces, into, user)? {
+    let (pid, pidfd) = match clone_init(program.namespaces, into, user, wishes.init)? {
         Cloned::Child => {
             let streams = match wishes.stdio {
                 Stdio::Fds {
@@ -122,6 +124,7 @@ fn clone_init(
     namespaces: Flags,
     cgroup: Option<BorrowedFd<'_>>,
     user: Option<BorrowedFd<'_>>,
+    init: Option<Pid>,
 ) -> Result<Cloned, Error> {
     let fail = |errno| parent("clone3", errno);
     let Some(user) = user else {
@@ -130,14 +133,14 @@ fn clone_init(
             cgroup,
             sibling: false,
         };
-        return clone3(&arguments).map_err(fail);
+        return clone_into(arguments, init);
     };
     let (ours, theirs) = channel::pair().map_err(fail)?;
     let between = CloneArgs {
         cgroup,
         ..CloneArgs::default()
     };
-    match clone3(&between).map_err(fail)? {
+    match clone_into(between, init)? {
         Cloned::Child => {
             let sibling = CloneArgs {
                 namespaces,
@@ -169,6 +172,20 @@ fn clone_init(
             }
         }
     }
+}
+
+/// Clones into the group, or into the one that `init` is in where the group can hold no process: a version 2 group whose
+/// children have controllers (cgroups(7)). An engine or a systemd inside the container has divided it so.
+fn clone_into(arguments: CloneArgs<'_>, init: Option<Pid>) -> Result<Cloned, Error> {
+    let mut cloned = clone3(&arguments);
+    if let (Err(Errno::BUSY), Some(init), Some(_)) = (&cloned, init, arguments.cgroup) {
+        let beside = Cgroup::of_process(&Layout::detect()?, init.as_raw_pid())?;
+        cloned = clone3(&CloneArgs {
+            cgroup: beside.v2_dir(),
+            ..arguments
+        });
+    }
+    cloned.map_err(|errno| parent("clone3", errno))
 }
 
 fn until_ready(

@@ -198,6 +198,7 @@ pub fn create(spec: &Spec, mut options: CreateOptions<'_>) -> Result<Created, Er
         rootfs,
         stdio: &options.stdio,
         cgroup: options.cgroup,
+        init: None,
         go: options.go.as_ref().map(AsFd::as_fd),
         hooks: spec.hooks.as_ref(),
         seccomp: linux.seccomp.as_ref(),

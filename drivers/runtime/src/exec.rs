@@ -88,6 +88,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         rootfs: None,
         stdio: &options.stdio,
         cgroup: options.cgroup,
+        init: Some(target.pid),
         go: None,
         hooks: None,
         seccomp: options.seccomp,

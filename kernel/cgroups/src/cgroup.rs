@@ -146,6 +146,25 @@ impl Cgroup {
         })
     }
 
+    /// The version 2 group that a process is in, as the tree is mounted here; [`Error::NotFound`] where there is none.
+    pub fn of_process(layout: &Layout, pid: i32) -> Result<Cgroup> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let gone = || Error::NotFound(path.display().to_string());
+        let own = text
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))
+            .ok_or_else(gone)?;
+        let only = Layout {
+            v1: Vec::new(),
+            unified: layout.unified.clone(),
+        };
+        Cgroup::open(&only, own)
+    }
+
     /// Names of the groups directly below `parent`, in any hierarchy; empty if there is no such group.
     ///
     /// For a sweep: an engine that lost its records finds here what it made.

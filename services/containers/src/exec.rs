@@ -478,11 +478,16 @@ impl ExecStart {
             .into_iter()
             .find(|path| !path.is_empty())
             .map_or("/", String::as_str);
+        let mut frame = spec::process_frame(container, settings, self.house.apparmor)?;
+        if request.privileged {
+            // More privileges are not another profile.
+            frame.apparmor_profile = spec::apparmor_profile(record, self.house.apparmor)?;
+        }
         let process = Process {
             args: request.cmd.clone().unwrap_or_default(),
             env,
             cwd: cwd.to_owned(),
-            ..spec::process_frame(container, settings, self.house.apparmor)?
+            ..frame
         };
         let user = if request.user.is_empty() {
             &record.config.user

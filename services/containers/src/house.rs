@@ -30,7 +30,7 @@ pub(crate) struct House {
     pub(crate) layout: Layout,
     /// How many processors the machine has.
     pub(crate) cpus: usize,
-    pub(crate) apparmor: bool,
+    pub(crate) apparmor: spec::AppArmor,
     pub(crate) rows: Table<Record>,
     pub(crate) tables: Scope,
     pub(crate) holds: Mutex<HashMap<String, Holds>>,

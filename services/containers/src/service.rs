@@ -72,7 +72,7 @@ impl Containers {
             tables,
             layout: cgroups::Layout::detect().map_err(Error::part)?,
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            apparmor: apparmor(),
+            apparmor: crate::spec::AppArmor::detect(),
             directory: crate::directory::Directory::default(),
             execs: crate::exec::Execs::default(),
             filters: crate::filters::Filters::default(),
@@ -576,15 +576,6 @@ impl Containers {
     ) -> Result<(), Error> {
         connect::disconnect(&self.house, network, request).await
     }
-}
-
-/// Whether AppArmor is on; loads the profile that containers get by default then.
-fn apparmor() -> bool {
-    let is_on = security::apparmor::is_enabled();
-    if is_on && let Err(error) = security::apparmor::load_default() {
-        tracing::warn!(%error, "containers run without an AppArmor profile unless they name one");
-    }
-    is_on
 }
 
 fn parse_signal(text: &str) -> Result<i32, Error> {

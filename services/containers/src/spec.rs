@@ -25,10 +25,10 @@ pub(crate) use devices::{Device, all_of_host, mapped};
 pub(crate) use mounts::{Generated, Resolved, user_mounts};
 pub(crate) use namespaces::Joined;
 pub(crate) use process::{
-    capabilities, environment, frame as process_frame, seccomp_choice, set as set_variable,
+    apparmor_profile, capabilities, environment, frame as process_frame, seccomp_choice, set as set_variable,
 };
 pub(crate) use resources::{limits, validate};
-pub(crate) use security::{SeccompChoice, SecurityOptions};
+pub(crate) use security::{AppArmor, SeccompChoice, SecurityOptions};
 
 /// What a spec depends on beside the record.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) devices: &'a [Device],
     /// The system call filter; one that is compiled is not part of the spec.
     pub(crate) filter: &'a Filter,
-    /// Whether AppArmor is on.
-    pub(crate) apparmor: bool,
+    /// What AppArmor can do.
+    pub(crate) apparmor: AppArmor,
 }
 
 /// Builds the spec.

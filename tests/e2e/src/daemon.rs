@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -66,6 +66,24 @@ pub fn daemon_with(settings: Settings) -> Option<Daemon> {
     fs::create_dir(daemon.folder().join("client-config")).expect("folder");
     daemon.start();
     Some(daemon)
+}
+
+/// A daemon with the image `busybox` that the tests of one program share: what it costs to start one is most of what a
+/// small test costs on an emulated machine. Names of containers must be each test's own, and no test may end it.
+///
+/// # Panics
+/// As [`daemon`] and [`Daemon::load_busybox`].
+pub fn shared_daemon() -> Option<Arc<Daemon>> {
+    static SHARED: Mutex<Weak<Daemon>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = shared.upgrade() {
+        return Some(running);
+    }
+    // The last test that lets go of it ends it; one that comes later gets another.
+    let new = Arc::new(daemon()?);
+    new.load_busybox();
+    *shared = Arc::downgrade(&new);
+    Some(new)
 }
 
 impl Daemon {

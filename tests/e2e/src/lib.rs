@@ -11,7 +11,7 @@ pub mod image;
 mod leftovers;
 
 pub use clients::{Client, Output, clients, for_each_client};
-pub use daemon::{Daemon, Settings, daemon, daemon_with};
+pub use daemon::{Daemon, Settings, daemon, daemon_with, shared_daemon};
 pub use leftovers::{Leftovers, tree};
 
 use std::path::PathBuf;

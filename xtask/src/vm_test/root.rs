@@ -180,7 +180,9 @@ impl Root {
     /// Builds the test programs, copies them, and writes the script that runs them one after the other.
     fn suites(&self, suites: &[Suite], name: Option<&str>) -> Result<String> {
         let programs = test_programs(suites)?;
-        let mut script = String::from("export DHOW_TEST_BINARIES=/usr/bin DHOW_TEST_DISK=/dev/vda\n");
+        let mut script = String::from(
+            "export DHOW_TEST_BINARIES=/usr/bin DHOW_TEST_DISK=/dev/vda DHOW_TEST_OWN_MACHINE=1\n",
+        );
         for suite in suites {
             let from = programs
                 .get(&(suite.package.to_owned(), suite.file.to_owned()))

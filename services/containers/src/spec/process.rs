@@ -5,7 +5,7 @@ use security::capabilities::{CapabilitySet, for_container};
 
 use api_types::container::Ulimit;
 
-use super::{Inputs, SeccompChoice, SecurityOptions};
+use super::{AppArmor, Inputs, SeccompChoice, SecurityOptions};
 use crate::Error;
 use crate::record::Record;
 use crate::settings::Settings;
@@ -53,18 +53,37 @@ pub(super) fn build(inputs: &Inputs<'_>) -> Result<Process, Error> {
 ///
 /// # Errors
 /// Options that make no sense.
-pub(crate) fn frame(record: &Record, settings: &Settings, apparmor: bool) -> Result<Process, Error> {
+pub(crate) fn frame(record: &Record, settings: &Settings, apparmor: AppArmor) -> Result<Process, Error> {
     let host = &record.host_config;
     let options = SecurityOptions::parse(host.security_opt.as_deref().unwrap_or_default())?;
     Ok(Process {
         capabilities: Some(sets(capabilities(record)?)),
         rlimits: rlimits(host.ulimits.as_deref().unwrap_or_default(), settings)?,
         no_new_privileges: options.no_new_privileges.unwrap_or(settings.no_new_privileges),
-        apparmor_profile: options.apparmor_profile(apparmor, host.privileged),
+        apparmor_profile: profile(&options, apparmor, host.privileged)?,
         oom_score_adj: Some(i32::try_from(host.oom_score_adj).unwrap_or(0)),
         selinux_label: options.selinux_label(),
         ..Process::default()
     })
+}
+
+/// The AppArmor profile of a container, which is there afterwards if it is the default one.
+///
+/// # Errors
+/// Options that make no sense, a profile that cannot be loaded.
+pub(crate) fn apparmor_profile(record: &Record, apparmor: AppArmor) -> Result<String, Error> {
+    let host = &record.host_config;
+    let options = SecurityOptions::parse(host.security_opt.as_deref().unwrap_or_default())?;
+    profile(&options, apparmor, host.privileged)
+}
+
+fn profile(options: &SecurityOptions, apparmor: AppArmor, privileged: bool) -> Result<String, Error> {
+    let profile = options.apparmor_profile(apparmor, privileged);
+    // A reload of all policies (an upgrade of some package) takes away what no file of the host names.
+    if profile == security::apparmor::DEFAULT_PROFILE {
+        security::apparmor::load_default().map_err(Error::part)?;
+    }
+    Ok(profile)
 }
 
 /// The capabilities of a container.

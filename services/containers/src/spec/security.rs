@@ -10,6 +10,34 @@ use crate::settings::Settings;
 
 pub(super) use security::paths::{MASKED, READONLY};
 
+/// What AppArmor can do for containers here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppArmor {
+    /// The kernel has it switched off: profiles have no meaning.
+    Off,
+    /// The profile that containers get by default cannot be loaded, which was said at the daemon's start: a container
+    /// without it is better than none.
+    OnlyNamed,
+    /// Containers are confined.
+    On,
+}
+
+impl AppArmor {
+    /// Finds out, and loads the profile that containers get by default.
+    pub(crate) fn detect() -> Self {
+        if !security::apparmor::is_enabled() {
+            return Self::Off;
+        }
+        match security::apparmor::load_default() {
+            Ok(()) => Self::On,
+            Err(error) => {
+                tracing::warn!(%error, "containers run without an AppArmor profile unless they name one");
+                Self::OnlyNamed
+            }
+        }
+    }
+}
+
 /// The parsed options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SecurityOptions {
@@ -64,16 +92,13 @@ impl SecurityOptions {
     }
 
     /// The AppArmor profile to run under; empty for none.
-    pub(crate) fn apparmor_profile(&self, enabled: bool, privileged: bool) -> String {
-        match &self.apparmor {
-            _ if !enabled => String::new(),
-            Some(profile) => profile.clone(),
-            None if privileged => "unconfined".into(),
-            None if security::apparmor::is_loaded(security::apparmor::DEFAULT_PROFILE) => {
-                security::apparmor::DEFAULT_PROFILE.into()
-            }
-            // It could not be loaded, which was said at the daemon's start; a container without it is better than none.
-            None => String::new(),
+    pub(crate) fn apparmor_profile(&self, apparmor: AppArmor, privileged: bool) -> String {
+        match (&self.apparmor, apparmor) {
+            (_, AppArmor::Off) => String::new(),
+            (Some(profile), _) => profile.clone(),
+            (None, _) if privileged => "unconfined".into(),
+            (None, AppArmor::On) => security::apparmor::DEFAULT_PROFILE.into(),
+            (None, AppArmor::OnlyNamed) => String::new(),
         }
     }
 

@@ -53,7 +53,7 @@ fn spec(record: &Record) -> Result<Spec, Error> {
         linked: &[],
         devices: &[],
         filter: &crate::filters::Filters::default().of(record, &settings())?,
-        apparmor: false,
+        apparmor: AppArmor::Off,
     })
 }
 
