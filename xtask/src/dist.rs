@@ -29,30 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         false => build::release()?,
     };
     let folder = PathBuf::from("target/dist");
-    let tree = folder.join("tree");
-    if tree.exists() {
-        fs::remove_dir_all(&tree)?;
-    }
-    place(&binaries, &tree.join("usr"))?;
-    write(
-        &tree.join("lib/systemd/system/dhow.service"),
-        SERVICE.as_bytes(),
-        0o644,
-    )?;
-    write(
-        &tree.join("lib/systemd/system/dhow.socket"),
-        SOCKET.as_bytes(),
-        0o644,
-    )?;
-    write(
-        &tree.join("etc/dhow/daemon.json"),
-        CONFIGURATION.as_bytes(),
-        0o644,
-    )?;
-    let docs = tree.join("usr/share/doc/dhow");
-    write(&docs.join("copyright"), &fs::read("LICENSE")?, 0o644)?;
-    write(&docs.join("README.md"), &fs::read("README.md")?, 0o644)?;
-
+    let tree = tree(&binaries, &folder)?;
     let tarball = folder.join(format!("dhow-{VERSION}-linux-x86_64.tar.gz"));
     run_command(
         Command::new("tar")
@@ -78,6 +55,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// A Debian package of these binaries, below `folder`.
+pub(crate) fn package(binaries: &Path, folder: &Path) -> Result<PathBuf> {
+    deb(&tree(binaries, folder)?, VERSION, folder)
+}
+
+/// Lays out what is to be packed.
+fn tree(binaries: &Path, folder: &Path) -> Result<PathBuf> {
+    let tree = folder.join("tree");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    place(binaries, &tree.join("usr"))?;
+    write(
+        &tree.join("lib/systemd/system/dhow.service"),
+        SERVICE.as_bytes(),
+        0o644,
+    )?;
+    write(
+        &tree.join("lib/systemd/system/dhow.socket"),
+        SOCKET.as_bytes(),
+        0o644,
+    )?;
+    write(
+        &tree.join("etc/dhow/daemon.json"),
+        CONFIGURATION.as_bytes(),
+        0o644,
+    )?;
+    let docs = tree.join("usr/share/doc/dhow");
+    write(&docs.join("copyright"), &fs::read("LICENSE")?, 0o644)?;
+    write(&docs.join("README.md"), &fs::read("README.md")?, 0o644)?;
+    Ok(tree)
+}
+
 /// Packs the tree as a Debian package.
 fn deb(tree: &Path, version: &str, folder: &Path) -> Result<PathBuf> {
     let control = tree.join("DEBIAN");
@@ -85,7 +95,7 @@ fn deb(tree: &Path, version: &str, folder: &Path) -> Result<PathBuf> {
     let size = size.split_whitespace().next().unwrap_or("0").to_owned();
     let text = format!(
         "Package: dhow\nVersion: {version}\nArchitecture: amd64\nMaintainer: the dhow project <dhow@localhost>\n\
-         Installed-Size: {size}\nDepends: libc6 (>= 2.34), libgcc-s1\nRecommends: ca-certificates\nSection: admin\n\
+         Installed-Size: {size}\nDepends: libc6 (>= 2.34), libgcc-s1, passwd\nRecommends: ca-certificates\nSection: admin\n\
          Priority: optional\nDescription: container engine, compatible with Docker\n \
          The daemon dhowd with the Docker Engine API, the command dhow, the OCI\n runtime dhow-runtime and the registry server.\n"
     );

@@ -7,6 +7,7 @@ mod kernel;
 mod machine;
 mod root;
 mod suites;
+mod systemd;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,14 @@ use anyhow::{Result, bail};
 
 use crate::test::Count;
 use crate::{build, packages};
+use machine::Machine;
 
 /// The emulator, and what makes a root file system.
-pub(crate) const PACKAGES: [&str; 7] = [
+pub(crate) const PACKAGES: [&str; 8] = [
     "qemu-system-x86",
     "busybox-static",
     "cpio",
+    "e2fsprogs",
     "kmod",
     "iproute2",
     "nftables",
@@ -49,12 +52,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     build::for_tests()?;
     let log = Path::new("target/test-logs/vm.log");
-    let mut suites = suites::chosen(arguments.full || arguments.suite.is_some());
-    if let Some(word) = &arguments.suite {
-        suites.retain(|suite| suite.name().contains(word.as_str()));
-    }
-    let choice = Choice {
-        suites,
+    let mut choice = Choice {
+        suites: suites::chosen(arguments.full || arguments.suite.is_some()),
+        systemd: arguments.full,
         name: arguments.name.as_deref(),
         kernel: arguments.kernel.as_deref(),
         limit: if arguments.full {
@@ -63,6 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             machine::SHORT
         },
     };
+    if let Some(word) = &arguments.suite {
+        choice.suites.retain(|suite| suite.name().contains(word.as_str()));
+        choice.systemd = suites::SYSTEMD.name().contains(word.as_str());
+    }
     let count = boot(&choice, log)?;
     println!(
         "{} passed, {} failed, {} skipped; the machine's console: {}",
@@ -82,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn suite(full: bool, name: Option<&str>, log: &Path) -> Result<Count> {
     let choice = Choice {
         suites: suites::chosen(full),
+        systemd: full,
         name,
         kernel: None,
         limit: if full { machine::LONG } else { machine::SHORT },
@@ -89,15 +94,17 @@ pub(crate) fn suite(full: bool, name: Option<&str>, log: &Path) -> Result<Count>
     boot(&choice, log)
 }
 
-/// What one machine shall run.
+/// What shall run.
 struct Choice<'a> {
     suites: Vec<suites::Suite>,
+    /// Also the machine with systemd.
+    systemd: bool,
     name: Option<&'a str>,
     kernel: Option<&'a str>,
     limit: Duration,
 }
 
-/// Boots a machine that runs the suites; its console is in the log.
+/// Boots the machines that run the suites, one after the other; their consoles are in the log.
 fn boot(choice: &Choice<'_>, log: &Path) -> Result<Count> {
     fs::create_dir_all("target/test-logs")?;
     let folder = PathBuf::from(FOLDER);
@@ -113,7 +120,44 @@ fn boot(choice: &Choice<'_>, log: &Path) -> Result<Count> {
         )?;
         return Ok(crate::test::count(&fs::read_to_string(log)?));
     };
-    let root = root::make(&folder, &kernel, &choice.suites, choice.name)?;
-    let ended = machine::boot(&folder, &kernel.image, &root, choice.limit, log)?;
-    suites::judge(&choice.suites, &fs::read_to_string(log)?, ended, log)
+    let mut total = Count::default();
+    let mut console = String::new();
+    if !choice.suites.is_empty() {
+        let machine = Machine {
+            kernel: &kernel.image,
+            initrd: &root::make(&folder, &kernel, &choice.suites, choice.name)?,
+            disks: vec![
+                machine::scratch_disk(&folder)?,
+                machine::file_system(folder.join("tmp.raw"), None, "2G")?,
+            ],
+        };
+        total.add(one(&machine, choice.limit, &choice.suites, log)?);
+        console = fs::read_to_string(log)?;
+    }
+    if choice.systemd {
+        match systemd::make(&folder, &kernel, choice.name)? {
+            Some((initrd, disk)) => {
+                let machine = Machine {
+                    kernel: &kernel.image,
+                    initrd: &initrd,
+                    disks: vec![disk],
+                };
+                total.add(one(&machine, choice.limit, &[suites::SYSTEMD], log)?);
+                console.push_str(&fs::read_to_string(log)?);
+            }
+            None => {
+                console.push_str("skipped: no minimal Debian with systemd could be fetched\n");
+                total.skipped += 1;
+            }
+        }
+        fs::write(log, console)?;
+    }
+    Ok(total)
+}
+
+fn one(machine: &Machine<'_>, limit: Duration, suites: &[suites::Suite], log: &Path) -> Result<Count> {
+    let end = machine::boot(machine, limit, log)?;
+    // Noise of the firmware is no text.
+    let console = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    suites::judge(suites, &console, end, log)
 }

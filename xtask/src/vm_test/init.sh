@@ -16,7 +16,6 @@ mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
 mount -t mqueue mqueue /dev/mqueue
 mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
-mount -t tmpfs -o mode=1777,size=75% tmpfs /tmp
 mount -t securityfs securityfs /sys/kernel/security
 mount -t bpf bpf /sys/fs/bpf
 ln -s /proc/self/fd /dev/fd
@@ -27,6 +26,10 @@ echo 0 > /sys/fs/cgroup/init.scope/cgroup.procs
 ip link set lo up
 hostname vm
 modprobe -a virtio_pci virtio_blk
+# Data roots are below /tmp, and on a file system as engines have it: with id-mapped mounts and attributes of users.
+until [ -b /dev/vdb ]; do sleep 0.1; done
+mount -t ext4 /dev/vdb /tmp
+chmod 1777 /tmp
 cd /
 echo "vm: $(uname -r), security modules $(cat /sys/kernel/security/lsm), up after $(cut -d' ' -f1 /proc/uptime) s"
 

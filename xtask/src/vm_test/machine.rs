@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+use crate::workspace::run as run_command;
 
 /// How long the smoke test's machine may take before it counts as hung: some ten times what it needs on two idle cores,
 /// because a machine that is busy with other work must not make it fail.
@@ -18,6 +20,38 @@ const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=1 apparmor=1 security=a
 /// A disk that tests may overwrite, in bytes.
 const DISK: u64 = 256 << 20;
 
+/// What is booted.
+pub(crate) struct Machine<'a> {
+    pub(crate) kernel: &'a Path,
+    pub(crate) initrd: &'a Path,
+    /// The contents of its disks.
+    pub(crate) disks: Vec<PathBuf>,
+}
+
+/// An empty disk.
+pub(crate) fn scratch_disk(folder: &Path) -> Result<PathBuf> {
+    let disk = folder.join("disk.raw");
+    fs::File::create(&disk)
+        .and_then(|file| file.set_len(DISK))
+        .with_context(|| disk.display().to_string())?;
+    Ok(disk)
+}
+
+/// An ext4 file system of a size as `mkfs.ext4` takes it, with what is in `content`.
+pub(crate) fn file_system(disk: PathBuf, content: Option<&Path>, size: &str) -> Result<PathBuf> {
+    if disk.exists() {
+        fs::remove_file(&disk).with_context(|| format!("clearing {}", disk.display()))?;
+    }
+    let mut command = Command::new("/sbin/mkfs.ext4");
+    command.arg("-q");
+    if let Some(content) = content {
+        command.arg("-d").arg(content);
+    }
+    command.arg(&disk).arg(size).stdout(Stdio::null());
+    run_command(&mut command)?;
+    Ok(disk)
+}
+
 /// How the machine came to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -27,12 +61,8 @@ pub(crate) enum End {
     Late(Duration),
 }
 
-/// Boots and waits; the console is in `log`.
-pub(crate) fn boot(folder: &Path, kernel: &Path, initrd: &Path, limit: Duration, log: &Path) -> Result<End> {
-    let disk = folder.join("disk.raw");
-    fs::File::create(&disk)
-        .and_then(|file| file.set_len(DISK))
-        .with_context(|| disk.display().to_string())?;
+/// Boots and waits; the console is in `log`. The disks are gone afterwards.
+pub(crate) fn boot(machine: &Machine<'_>, limit: Duration, log: &Path) -> Result<End> {
     let mut command = Command::new("qemu-system-x86_64");
     // Software emulation everywhere: a machine with KVM shall find what one without finds.
     command.args([
@@ -53,27 +83,31 @@ pub(crate) fn boot(folder: &Path, kernel: &Path, initrd: &Path, limit: Duration,
         "-device",
         "virtio-rng-pci",
     ]);
-    command
-        .arg("-drive")
-        .arg(format!("file={},format=raw,if=virtio", disk.display()));
-    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+    for disk in &machine.disks {
+        let drive = format!("file={},format=raw,if=virtio,cache=unsafe", disk.display());
+        command.arg("-drive").arg(drive);
+    }
+    command.arg("-kernel").arg(machine.kernel);
+    command.arg("-initrd").arg(machine.initrd);
     command.args(["-append", COMMAND_LINE]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
-    let mut machine = command.spawn().context("starting qemu-system-x86_64")?;
-    let console = machine.stdout.take().context("the machine's console")?;
+    let mut process = command.spawn().context("starting qemu-system-x86_64")?;
+    let console = process.stdout.take().context("the machine's console")?;
     let file = fs::File::create(log).with_context(|| log.display().to_string())?;
     // Ends with the machine, which holds the other side of the pipe.
     let reader = std::thread::spawn(move || copy(BufReader::new(console), file));
-    let end = wait(&mut machine, limit);
+    let end = wait(&mut process, limit);
     if !matches!(end, Ok(End::Off)) {
-        let _ = machine.kill();
-        let _ = machine.wait();
+        let _ = process.kill();
+        let _ = process.wait();
     }
     let copied = reader.join();
-    let _ = fs::remove_file(&disk);
+    for disk in &machine.disks {
+        let _ = fs::remove_file(disk);
+    }
     copied
         .ok()
         .context("reading the machine's console")?

@@ -44,35 +44,39 @@ const FOLDERS: [&str; 14] = [
 
 /// Makes the root anew and packs it; the path of the archive.
 pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Option<&str>) -> Result<PathBuf> {
-    let root = folder.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("clearing {}", root.display()))?;
-    }
-    for path in FOLDERS {
-        fs::create_dir_all(root.join(path)).with_context(|| path.to_owned())?;
-    }
-    // As on every Debian of today.
-    for name in ["bin", "sbin", "lib", "lib64"] {
-        symlink(Path::new("usr").join(name), root.join(name)).with_context(|| name.to_owned())?;
-    }
-    let root = Root(root);
+    let root = Root::new(folder.join("root"))?;
     kernel.place_modules(&root.0)?;
-    root.programs()?;
+    root.programs(&PROGRAMS)?;
     root.apparmor(folder)?;
-    root.binaries()?;
+    for name in build::BINARIES {
+        root.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;
+    }
     root.accounts()?;
     let script = root.suites(suites, name)?;
     root.write("suites", &script, 0o644)?;
     root.write("init", INIT, 0o755)?;
-    let archive = folder.join("root.cpio");
-    root.pack(&archive)?;
-    Ok(archive)
+    root.pack(&folder.join("root.cpio"))
 }
 
-struct Root(PathBuf);
+/// A root file system in the making.
+pub(super) struct Root(pub(super) PathBuf);
 
 impl Root {
-    fn write(&self, path: &str, text: &str, mode: u32) -> Result<()> {
+    /// An empty one, laid out as every Debian of today.
+    pub(super) fn new(path: PathBuf) -> Result<Self> {
+        if path.exists() {
+            fs::remove_dir_all(&path).with_context(|| format!("clearing {}", path.display()))?;
+        }
+        for folder in FOLDERS {
+            fs::create_dir_all(path.join(folder)).with_context(|| folder.to_owned())?;
+        }
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            symlink(Path::new("usr").join(name), path.join(name)).with_context(|| name.to_owned())?;
+        }
+        Ok(Self(path))
+    }
+
+    pub(super) fn write(&self, path: &str, text: &str, mode: u32) -> Result<()> {
         let path = self.0.join(path);
         fs::write(&path, text).with_context(|| path.display().to_string())?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))
@@ -80,7 +84,7 @@ impl Root {
     }
 
     /// Copies a file to a place below the root, without what only a debugger reads.
-    fn copy(&self, from: &Path, to: &str) -> Result<()> {
+    pub(super) fn copy(&self, from: &Path, to: &str) -> Result<()> {
         let target = self.0.join(to.trim_start_matches('/'));
         if let Some(above) = target.parent() {
             fs::create_dir_all(above).with_context(|| above.display().to_string())?;
@@ -111,8 +115,9 @@ impl Root {
         Ok(())
     }
 
-    fn programs(&self) -> Result<()> {
-        for program in PROGRAMS {
+    /// busybox for everything but these programs.
+    pub(super) fn programs(&self, programs: &[&str]) -> Result<()> {
+        for program in programs {
             self.program(Path::new(program), program)?;
         }
         for name in ["modprobe", "insmod", "rmmod", "lsmod"] {
@@ -160,13 +165,6 @@ impl Root {
         Ok(())
     }
 
-    fn binaries(&self) -> Result<()> {
-        for name in build::BINARIES {
-            self.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;
-        }
-        Ok(())
-    }
-
     fn accounts(&self) -> Result<()> {
         self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644)?;
         self.write("etc/group", "root:x:0:\ntty:x:5:\n", 0o644)?;
@@ -195,7 +193,8 @@ impl Root {
         Ok(script)
     }
 
-    fn pack(&self, archive: &Path) -> Result<()> {
+    /// Packs it as an initramfs; the path of the archive.
+    pub(super) fn pack(&self, archive: &Path) -> Result<PathBuf> {
         let list = output(Command::new("find").args([".", "-print"]).current_dir(&self.0))?;
         let file = fs::File::create(archive).with_context(|| archive.display().to_string())?;
         let mut cpio = Command::new("cpio")
@@ -212,7 +211,7 @@ impl Root {
         if !status.success() {
             bail!("cpio: {status}");
         }
-        Ok(())
+        Ok(archive.to_owned())
     }
 }
 
@@ -231,7 +230,7 @@ struct Target {
 }
 
 /// Compiles the test programs; where they are, by package and name.
-fn test_programs(suites: &[Suite]) -> Result<BTreeMap<(String, String), PathBuf>> {
+pub(super) fn test_programs(suites: &[Suite]) -> Result<BTreeMap<(String, String), PathBuf>> {
     let mut command = cargo();
     command.args(["test", "--no-run", "--quiet", "--message-format=json"]);
     for suite in suites {

@@ -53,6 +53,9 @@ const SUITES: [Suite; 15] = [
     long("e2e", "network"),
 ];
 
+/// What runs on the machine with systemd.
+pub(crate) const SYSTEMD: Suite = long("e2e", "systemd");
+
 /// Those that are wanted.
 pub(crate) fn chosen(full: bool) -> Vec<Suite> {
     SUITES.into_iter().filter(|suite| full || !suite.long).collect()

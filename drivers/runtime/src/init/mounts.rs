@@ -21,7 +21,17 @@ pub(super) fn attach_root(directory: Option<&CStr>, context: &Context<'_>, state
     // pivot_root wants the parent of the new root not to be shared, nor may what follows reach the host.
     rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE)?;
     let mount = match directory {
-        Some(path) => linux::mount::clone_tree(CWD, path, true)?,
+        Some(path) => {
+            let clone = linux::mount::clone_tree(CWD, path, true)?;
+            // Cloned from a shared mount it is shared too, and pivot_root(".", ".") wants its new root not to be: the
+            // propagation that was asked for is set afterwards.
+            let private = Attributes {
+                propagation: u64::from(MountPropagationFlags::PRIVATE.bits()),
+                ..Attributes::default()
+            };
+            linux::mount::set_attributes(clone.as_fd(), private, false)?;
+            clone
+        }
         None => rustix::io::fcntl_dupfd_cloexec(context.rootfs.ok_or(Errno::BADF)?, 3)?,
     };
     state.null = host_null().ok();
