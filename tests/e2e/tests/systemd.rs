@@ -129,7 +129,10 @@ fn survives(pid: &str) {
     ok("systemctl", &["reload", "dhow.service"]);
     assert_runs(pid);
     let main = property("MainPID");
-    ok("kill", &["-KILL", &main]);
+    ok(
+        "systemctl",
+        &["kill", "--kill-whom=main", "--signal=KILL", "dhow.service"],
+    );
     until("another daemon", || {
         state("dhow.service") == "active" && !["0", main.as_str()].contains(&property("MainPID").as_str())
     });
