@@ -40,7 +40,7 @@ fn an_unprivileged_user_runs_a_bundle() {
     }
     // The program may lie where the user cannot go.
     let program = place.directory.path().join("program");
-    std::fs::copy(env!("CARGO_BIN_EXE_dhow-runtime"), &program).expect("copy");
+    place::copy_program(Path::new(env!("CARGO_BIN_EXE_dhow-runtime")), &program);
     let as_user = |arguments: &[&str]| {
         let mut command = std::process::Command::new(&program);
         command
@@ -166,7 +166,9 @@ fn checkpoint_and_restore_need_criu_and_say_so() {
         "#!/bin/sh\necho \"$@\" > {}\necho 'Error (criu/x.c:1): no luck' > {image}/dump.log\nexit 1\n",
         seen.display()
     );
-    std::fs::write(&fake, script).expect("fake");
+    let text = place.directory.path().join("criu.text");
+    std::fs::write(&text, script).expect("fake");
+    place::copy_program(&text, &fake);
     std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("mode");
     let fake = fake.to_str().expect("utf-8");
     let flags = [
