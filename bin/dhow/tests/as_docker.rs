@@ -153,7 +153,7 @@ fn exit_codes_and_errors_are_dockers() {
     );
     assert_eq!(dhow(&["ps", "--nope"]).0, 125);
     assert_eq!(
-        dhow(&["build", "."]).2,
-        "dhow build is not available in this version of dhow\n"
+        dhow(&["checkpoint", "ls"]).2,
+        "dhow checkpoint ls is not available in this version of dhow\n"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::builds::{BuildRequest, Builds, ProgressReceiver, Secret, progress};
 use api_types::container::{HostConfig, Ulimit};
@@ -30,27 +31,38 @@ pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
     let body = reader(call.body);
     let (sender, mut receiver) = progress();
     let running = tokio::spawn(async move { builds.build(request, body, sender).await });
-    // What fails before anything is told is a status of its own.
-    let Some(first) = receiver.recv().await else {
-        return match running.await {
-            Ok(Ok(())) => reply::stream("application/json", futures_util::stream::empty()),
-            Ok(Err(error)) => Err(error.into()),
-            Err(error) => Err(std::io::Error::other(error).into()),
-        };
+    // What fails at once is a status of its own.
+    let first = match tokio::time::timeout(BEAT, receiver.recv()).await {
+        Ok(None) => {
+            return match running.await {
+                Ok(Ok(())) => reply::stream("application/json", futures_util::stream::empty()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(error) => Err(std::io::Error::other(error).into()),
+            };
+        }
+        Ok(first) => first,
+        Err(_) => None,
     };
     let state = State {
-        first: Some(first),
+        first,
         receiver,
         running: Some(running),
     };
     reply::stream(
         "application/json",
         unfold(state, |mut state| async move {
-            let message = state.next().await?;
-            Some((Ok(line(&message)), state))
+            let text = match tokio::time::timeout(BEAT, state.next()).await {
+                Ok(message) => line(&message?),
+                Err(_) => Bytes::from_static(b"\r\n"),
+            };
+            Some((Ok(text), state))
         }),
     )
 }
+
+/// How often a silent build sends a blank line. A client may close its half of the connection and go on listening, so that
+/// only writing shows that it is gone, and then the build ends.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A stream that is being told.
 struct State {
@@ -68,7 +80,9 @@ impl State {
         if let Some(message) = self.receiver.recv().await {
             return Some(message);
         }
-        match self.running.take()?.await {
+        let outcome = self.running.as_mut()?.await;
+        self.running = None;
+        match outcome {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.message()),
             Err(error) => Some(Message::error(error.to_string())),

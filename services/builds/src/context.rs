@@ -45,6 +45,7 @@ pub(crate) fn receive(source: impl Read + Send, directory: &Path, name: &str) ->
             devices: Devices::Refuse,
             ..UnpackOptions::default()
         };
+        let plain = BufReader::new(Ended::new(plain));
         archive::unpack(plain, root.as_fd(), options)
             .map_err(|error| BuildError::Context(error.to_string()))?;
     } else {
@@ -55,6 +56,45 @@ pub(crate) fn receive(source: impl Read + Send, directory: &Path, name: &str) ->
     }
     durable::crash_point("builds.context.received");
     read(copy::root(root.into()), name)
+}
+
+/// An archive with its end: `docker build -f` outside of the context sends one that stops after the last file's
+/// bytes, without padding and without the two blocks of zeroes.
+struct Ended<R> {
+    source: R,
+    read: u64,
+    /// Zeroes still to come, once the source has ended.
+    zeroes: Option<u64>,
+}
+
+const BLOCK: u64 = 512;
+
+impl<R: Read> Ended<R> {
+    fn new(source: R) -> Self {
+        Self {
+            source,
+            read: 0,
+            zeroes: None,
+        }
+    }
+}
+
+impl<R: Read> Read for Ended<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.zeroes.is_none() && !buffer.is_empty() {
+            let count = self.source.read(buffer)?;
+            self.read += count as u64;
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+        let missing = self.read.next_multiple_of(BLOCK) - self.read + 2 * BLOCK;
+        let left = self.zeroes.get_or_insert(missing);
+        let count = usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        buffer[..count].fill(0);
+        *left -= count as u64;
+        Ok(count)
+    }
 }
 
 fn wrong(error: std::io::Error) -> BuildError {
@@ -153,6 +193,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
         assert!(matches!(error, BuildError::DockerfileOutside(_)));
+    }
+
+    #[test]
+    fn an_archive_without_its_end_is_whole_but_one_cut_in_a_file_is_not() {
+        let body = tar(&[("Dockerfile", "FROM a"), ("big", &"x".repeat(2000))]);
+        let folder = tempfile::tempdir().unwrap();
+        let whole = 512 + 512 + 512 + 2000;
+        let context = receive(&body[..whole], folder.path(), "").unwrap();
+        assert_eq!(context.root.read("/big", 4096).unwrap().len(), 2000);
+        let folder = tempfile::tempdir().unwrap();
+        let cut = receive(&body[..512 + 512 + 512], folder.path(), "").unwrap_err();
+        assert!(matches!(cut, BuildError::Context(_)), "{cut}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dockerfile::args::PLATFORM;
 use dockerfile::expand::Lexer;
 use dockerfile::mount::Mount;
-use dockerfile::{Dockerfile, Instruction, Stage};
+use dockerfile::{Command, Dockerfile, Instruction, Span, Stage};
 use oci::platform::Platform;
 
 use crate::{BuildError, BuildRequest};
@@ -44,7 +44,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Makes the graph.
     pub(crate) fn new(
-        file: Dockerfile,
+        mut file: Dockerfile,
         request: &BuildRequest,
         known_epoch: Option<i64>,
     ) -> Result<Self, BuildError> {
@@ -79,6 +79,8 @@ impl Plan {
             "" => file.stages.len() - 1,
             name => (file.stage(name, usize::MAX)).ok_or_else(|| BuildError::NoTarget(name.to_owned()))?,
         };
+        let labels = request.labels.iter().map(|(name, value)| label(name, value));
+        file.stages[target].commands.extend(labels);
         let needed = closure(&nodes, target);
         Ok(Self {
             file,
@@ -104,6 +106,16 @@ impl Plan {
         let before = self.needed.iter().take_while(|index| **index < stage);
         let steps = before.map(|index| 1 + self.file.stages[*index].commands.len());
         self.file.global_args.len() + steps.sum::<usize>() + 1
+    }
+}
+
+/// `--label` as the instruction that it is for Docker, its value taken as it is.
+fn label(name: &str, value: &str) -> Command {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "'\"'\"'"));
+    Command {
+        instruction: Instruction::Label(vec![(literal(name), literal(value))]),
+        text: format!("LABEL {name}={value}"),
+        span: Span::default(),
     }
 }
 

@@ -83,8 +83,9 @@ impl Empty {
 
 /// One life of everything: each command is one that the next ones build on, and in the end nothing is there any more.
 ///
-/// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, rmi, networks and volumes, named and anonymous.
-const STORY: [&str; 25] = [
+/// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, build, rmi, networks and volumes, named and
+/// anonymous.
+const STORY: [&str; 27] = [
     "pull --quiet REGISTRY/busybox",
     "push --quiet REGISTRY/busybox",
     "rmi REGISTRY/busybox",
@@ -104,6 +105,8 @@ const STORY: [&str; 25] = [
     "rm --force two",
     "run --name three made true",
     "rm --volumes three",
+    "build --quiet --tag built context",
+    "rmi built",
     "rmi made",
     "network rm net",
     "volume rm named",
@@ -156,6 +159,13 @@ fn kill_at(point: &str) {
     let Some(daemon) = daemon() else { return };
     let docker = clients(&daemon).into_iter().next().expect("a client");
     e2e::image::busybox(&daemon.folder().join("busybox.tar"));
+    let context = daemon.folder().join("context");
+    std::fs::create_dir(&context).expect("folder");
+    std::fs::write(
+        context.join("Dockerfile"),
+        "FROM busybox\nCOPY Dockerfile /copied\nRUN touch /made\n",
+    )
+    .expect("Dockerfile");
     let empty = Empty::of(&daemon);
     daemon.stop();
 

@@ -1,6 +1,6 @@
 //! COPY, ADD and WORKDIR: the steps that write files from outside.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dockerfile::instruction::Copy;
 use images::BuiltLayer;
@@ -39,16 +39,11 @@ impl Stage {
         if self.probe(&wanted).await? {
             return Ok(());
         }
-        let layer = self
-            .layer(Box::new(move |out| ready.write(out)))
-            .await
-            .map_err(|error| match error {
-                BuildError::Part { message, .. } => BuildError::Copy {
-                    name,
-                    problem: message.trim_start_matches("write layer: ").to_owned(),
-                },
-                other => other,
-            })?;
+        let layer = self.layer(Box::new(move |out| ready.write(out))).await;
+        let layer = layer.map_err(|error| match error {
+            BuildError::Instruction(problem) => BuildError::Copy { name, problem },
+            other => other,
+        })?;
         self.commit(wanted, layer).await
     }
 
@@ -144,11 +139,16 @@ impl Stage {
     /// A layer above the present image.
     async fn layer(&self, write: images::WriteArchive) -> Result<Option<BuiltLayer>, BuildError> {
         let below = self.image.as_ref().map(|image| &image.id);
-        self.engine
-            .images
-            .build_layer(below, write)
-            .await
-            .map_err(BuildError::part)
+        // Both ends of the pipe fail when the writing one does, and only that one knows why.
+        let cause = Arc::new(OnceLock::new());
+        let told = Arc::clone(&cause);
+        let write: images::WriteArchive =
+            Box::new(move |out| write(out).inspect_err(|error| _ = told.set(error.to_string())));
+        let made = self.engine.images.build_layer(below, write).await;
+        made.map_err(|error| match cause.get() {
+            Some(cause) => BuildError::Instruction(cause.clone()),
+            None => BuildError::part(error),
+        })
     }
 
     /// The layer of WORKDIR; nothing when the directory is there.
