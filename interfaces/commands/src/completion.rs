@@ -49,7 +49,7 @@ fn places() -> Vec<(String, Vec<String>)> {
                     let flags = command.flags.iter().filter(|f| !f.about.is_empty());
                     out.push((path, flags.map(|f| format!("--{}", f.name)).collect()));
                 }
-                Node::Missing(_) | Node::MissingGroup(..) => {}
+                Node::MissingGroup(..) => {}
             }
         }
     }

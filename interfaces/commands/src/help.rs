@@ -58,7 +58,7 @@ fn commands(path: &str, about: &str, rows: Vec<(&str, &str)>) -> String {
 fn about_of(node: &Node) -> &'static str {
     match node {
         Node::Command(command) => command.about.lines().next().unwrap_or_default(),
-        Node::Group(about, _) | Node::Missing(about) | Node::MissingGroup(about, _) => about,
+        Node::Group(about, _) | Node::MissingGroup(about, _) => about,
     }
 }
 

@@ -52,8 +52,6 @@ pub(crate) enum Node {
     Command(&'static Command),
     /// Commands about one noun, and the line about it.
     Group(&'static str, &'static [Entry]),
-    /// A command of docker's that is not built yet, and the line about it.
-    Missing(&'static str),
     /// A group of which nothing is built yet.
     MissingGroup(&'static str, &'static [(&'static str, &'static str)]),
 }
@@ -230,7 +228,6 @@ fn find(globals: &Parsed, words: &[String]) -> Outcome {
                 about = text;
             }
             Node::Command(command) => return start(globals, command, &path, &words[i + 1..]),
-            Node::Missing(_) => return Err(not_available(&path)),
             Node::MissingGroup(text, inner) => {
                 let next = words.get(i + 1).map(String::as_str);
                 return match next {

@@ -18,13 +18,6 @@ const fn group(name: &'static [&'static str], about: &'static str, entries: &'st
     }
 }
 
-const fn absent(name: &'static [&'static str], about: &'static str) -> Entry {
-    Entry {
-        names: name,
-        node: Node::Missing(about),
-    }
-}
-
 const fn absent_group(name: &'static [&'static str], about: &'static str, inner: missing::Names) -> Entry {
     Entry {
         names: name,
