@@ -14,11 +14,12 @@ use crate::{build, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
 /// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 15] = [
     "busybox-static",
     "conmon",
     "crun",
     "docker.io",
+    "docker-registry",
     "podman",
     "python3-seccomp",
     "iproute2",

@@ -373,7 +373,7 @@ pub(crate) fn is_absent(error: &DistributionError) -> bool {
 }
 
 /// The target of `Link: <...>; rel="next"` (RFC 5988).
-fn next_page(header: &str) -> Option<&str> {
+pub(crate) fn next_page(header: &str) -> Option<&str> {
     let (target, rest) = header.trim().strip_prefix('<')?.split_once('>')?;
     rest.replace(' ', "").contains("rel=\"next\"").then_some(target)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::access::is_absent;
+use crate::access::{is_absent, next_page};
 use crate::credentials::Credentials;
 use crate::endpoint::endpoints;
 use crate::error::DistributionError;
@@ -15,6 +15,10 @@ use crate::url::Url;
 
 /// A list of results is larger than this only by mistake.
 const LIMIT: usize = 8 << 20;
+/// Names of a catalogue on one page: distribution's registry gives no more.
+const PAGE: &str = "1000";
+/// More pages are not read.
+const MOST_PAGES: usize = 100;
 /// Where Docker Hub is searched.
 const HUB: &str = "https://index.docker.io/v1/search";
 
@@ -113,26 +117,38 @@ async fn catalogue(
         #[serde(default)]
         repositories: Vec<String>,
     }
-    let url = Url {
-        path: "/v2/_catalog".to_owned(),
-        ..place.clone()
-    };
-    let outgoing = Outgoing::new(Method::GET, url.with("n", "10000"));
-    let mut answer = session
-        .send_authorized(outgoing, "registry:catalog:*", trust)
-        .await?
-        .check()
-        .await?;
-    let text = answer.bytes(LIMIT).await?;
-    let catalogue: Catalogue = serde_json::from_slice(&text)
-        .map_err(|error| answer.protocol(format!("the catalogue cannot be read: {error}")))?;
-    let fitting = catalogue
-        .repositories
-        .into_iter()
-        .filter(|name| name.contains(term));
-    let found = fitting.map(|name| Found {
-        name: format!("{}/{name}", place.authority()),
-        ..Found::default()
-    });
-    Ok(found.take(limit).collect())
+    let mut next = Some(
+        Url {
+            path: "/v2/_catalog".to_owned(),
+            ..place.clone()
+        }
+        .with("n", PAGE),
+    );
+    let mut found = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let Some(url) = next.take().filter(|_| found.len() < limit) else {
+            break;
+        };
+        let outgoing = Outgoing::new(Method::GET, url.clone());
+        let sent = session
+            .send_authorized(outgoing, "registry:catalog:*", trust)
+            .await?;
+        let mut answer = sent.check().await?;
+        let text = answer.bytes(LIMIT).await?;
+        let catalogue: Catalogue = serde_json::from_slice(&text)
+            .map_err(|error| answer.protocol(format!("the catalogue cannot be read: {error}")))?;
+        if let Some(link) = answer.header("link").and_then(next_page) {
+            next = Some(url.join(link)?).filter(|page| page.same_origin(&url));
+        }
+        let fitting = catalogue
+            .repositories
+            .into_iter()
+            .filter(|name| name.contains(term));
+        found.extend(fitting.map(|name| Found {
+            name: format!("{}/{name}", place.authority()),
+            ..Found::default()
+        }));
+    }
+    found.truncate(limit);
+    Ok(found)
 }

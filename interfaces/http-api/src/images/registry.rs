@@ -21,7 +21,7 @@ const RESULTS: usize = 25;
 /// The most that Docker Hub gives.
 const MOST_RESULTS: i64 = 100;
 
-/// Who asks. Docker passes over a header that cannot be read, where reading needs no login.
+/// Who asks: docker's header, which may be absent or empty.
 fn credentials(call: &Call) -> Result<Credentials, Failure> {
     Ok(Credentials::from_header(
         call.header("x-registry-auth").unwrap_or_default(),
