@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let metadata = Metadata::read()?;
     let files = source::read_all()?;
-    let checks: [(&str, Vec<String>); 12] = [
+    let checks: [(&str, Vec<String>); 13] = [
         ("floors and edges between crates", edges::floors(&metadata)),
         (
             "dhow-runtime is small: no tokio, no TLS, no database",
@@ -59,6 +59,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             commands::check(&files),
         ),
         ("every flag of a command is read", flags::check(&files)),
+        (
+            "every command is run by an end-to-end test",
+            commands::check_tests(&files),
+        ),
     ];
     let mut wrong = 0;
     for (what, findings) in checks {

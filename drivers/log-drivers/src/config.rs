@@ -99,17 +99,21 @@ pub enum ConfigError {
     /// Compression has nothing to compress.
     #[error("compress cannot be true when max-file is less than 2 or max-size is not set")]
     NothingToCompress,
-    /// Docker has it; dhow does not.
-    #[error("log opt '{0}' is not supported yet")]
-    Unsupported(String),
+    /// A pattern cannot be read.
+    #[error("invalid regular expression {pattern:?} for {option}: {problem}")]
+    Pattern {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        pattern: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 impl Fault for ConfigError {
     fn kind(&self) -> Kind {
-        match self {
-            ConfigError::Unsupported(_) => Kind::NotImplemented,
-            _ => Kind::InvalidParameter,
-        }
+        Kind::InvalidParameter
     }
 }
 
@@ -217,8 +221,21 @@ impl Config {
                             .insert("tag".to_owned(), render_tag(value, about)?);
                     }
                 }
-                (Driver::JsonFile, "labels-regex" | "env-regex") => {
-                    return Err(ConfigError::Unsupported(option.clone()));
+                (Driver::JsonFile, "labels-regex") => {
+                    let pattern = pattern("labels-regex", value)?;
+                    let fitting = about.labels.into_iter().flatten();
+                    let fitting = fitting.filter(|(key, _)| pattern.is_match(key));
+                    config
+                        .attributes
+                        .extend(fitting.map(|(key, text)| (key.clone(), text.clone())));
+                }
+                (Driver::JsonFile, "env-regex") => {
+                    let pattern = pattern("env-regex", value)?;
+                    let pairs = about.env.iter().filter_map(|pair| pair.split_once('='));
+                    let fitting = pairs.filter(|(key, _)| pattern.is_match(key));
+                    config
+                        .attributes
+                        .extend(fitting.map(|(key, text)| (key.to_owned(), text.to_owned())));
                 }
                 _ => {
                     return Err(ConfigError::UnknownOption {
@@ -263,6 +280,14 @@ fn human_size(option: &'static str, text: &str) -> Result<u64, ConfigError> {
         return Err(invalid());
     }
     Ok(bytes as u64)
+}
+
+fn pattern(option: &'static str, text: &str) -> Result<regex_lite::Regex, ConfigError> {
+    regex_lite::Regex::new(text).map_err(|problem| ConfigError::Pattern {
+        option,
+        pattern: text.to_owned(),
+        problem: problem.to_string(),
+    })
 }
 
 /// The fields of Docker's log tag templates; other template code is refused.
@@ -343,10 +368,17 @@ mod tests {
             &[
                 ("labels", "com.example,none"),
                 ("env", "B"),
+                ("labels-regex", "^com[.]"),
+                ("env-regex", "^A$"),
                 ("tag", "{{.ID}}/{{ .Name }}-x"),
             ],
         );
-        let wanted = options(&[("com.example", "yes"), ("B", "2"), ("tag", "0123456789ab/web-x")]);
+        let wanted = options(&[
+            ("com.example", "yes"),
+            ("A", "1"),
+            ("B", "2"),
+            ("tag", "0123456789ab/web-x"),
+        ]);
         assert_eq!(config.expect("valid").attributes, wanted);
     }
 

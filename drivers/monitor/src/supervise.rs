@@ -52,6 +52,8 @@ pub(crate) struct Supervisor<J> {
     ports: Vec<(PortTarget, OwnedFd)>,
     proxy: Option<Child>,
     compressor: Option<(Child, Watch)>,
+    /// Something was rotated while the compressor ran.
+    uncompressed: bool,
     phase: Phase,
     /// Failed to be created or started: nothing is recorded.
     failed: bool,
@@ -77,6 +79,7 @@ impl<J: Job> Supervisor<J> {
             ports: Vec::new(),
             proxy: None,
             compressor: None,
+            uncompressed: false,
             phase: Phase::Creating,
             failed: false,
         };
@@ -143,6 +146,9 @@ impl<J: Job> Supervisor<J> {
             COMPRESSOR => {
                 if let Some((child, _)) = self.compressor.take() {
                     let _ = child.wait();
+                }
+                if std::mem::take(&mut self.uncompressed) {
+                    self.compress_log();
                 }
             }
             _ if token >= PEERS => {
@@ -379,10 +385,13 @@ impl<J: Job> Supervisor<J> {
     }
 
     fn compress_log(&mut self) {
-        // While one runs, what is rotated meanwhile waits for the next rotation.
-        let Some((path, max_file)) = self.job.compressed_log().filter(|_| self.compressor.is_none()) else {
+        let Some((path, max_file)) = self.job.compressed_log() else {
             return;
         };
+        if self.compressor.is_some() {
+            self.uncompressed = true;
+            return;
+        }
         if let Ok(child) = crate::compress::spawn(&path, max_file) {
             let mut watch = Watch::new(COMPRESSOR);
             if watch.set(&self.reactor, &child.pidfd, EventFlags::IN).is_ok() {

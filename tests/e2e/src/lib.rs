@@ -9,10 +9,12 @@ mod daemon;
 pub mod http;
 pub mod image;
 mod leftovers;
+mod terminal;
 
 pub use clients::{Client, Output, clients, for_each_client};
 pub use daemon::{Daemon, Settings, daemon, daemon_with, shared_daemon};
 pub use leftovers::{Leftovers, tree};
+pub use terminal::Terminal;
 
 use std::path::PathBuf;
 

@@ -24,6 +24,7 @@ const MAPS: &[&str] = &[
     "Data",
     "Status",
     "AuxiliaryAddresses",
+    "Attributes",
 ];
 
 /// Texts that are left out when empty.

@@ -263,6 +263,9 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
     {
         return missing("a storage option (--storage-opt)");
     }
+    if host.ipc_mode.starts_with("container:") {
+        return missing("the IPC namespace of another container (--ipc container:)");
+    }
     if !matches!(host.volume_driver.as_str(), "" | "local") {
         return missing("a volume plugin (--volume-driver)");
     }
