@@ -9,12 +9,22 @@ mod memory;
 mod notify;
 mod registries;
 mod runtime_file;
+mod state;
 mod translate;
 mod wiring;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "state") {
+        return match state::run(std::env::args_os().skip(1)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&format!("dhowd state: {error:#}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
     let flags = match config::parse(std::env::args_os()) {
         Ok(flags) => flags,
         // Prints help or the mistake, with the right status.

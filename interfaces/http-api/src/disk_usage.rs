@@ -64,11 +64,6 @@ pub(crate) async fn disk_usage(
     reply::ok(&shown(call.version, call.query.flag("verbose"), found))
 }
 
-/// `POST /build/prune`. There is no build cache yet, so there is nothing to take; `docker system prune` asks all the same.
-pub(crate) async fn prune_build_cache(_call: Call) -> Outcome {
-    reply::ok(&json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
-}
-
 /// What is asked for: `type`, since 1.42.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wanted {

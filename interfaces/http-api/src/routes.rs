@@ -60,7 +60,6 @@ routes! {
 
     GET  "/info" => system::info [daemon, containers, images];
     GET  "/system/df" => disk_usage::disk_usage [containers, images, volumes];
-    POST "/build/prune" => disk_usage::prune_build_cache [];
 
     GET    "/containers/json" => container::list [containers];
     POST   "/containers/create" => container::create [containers, daemon];

@@ -188,3 +188,62 @@ fn a_socket_of_the_service_manager_is_taken_over_and_readiness_told() {
     assert!(child.wait().expect("wait").success());
     assert!(path.exists(), "the socket is the service manager's");
 }
+
+#[test]
+fn a_damaged_state_file_is_restored_from_its_export() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let state = |words: &[&str]| {
+        let root = daemon.data_root();
+        let output = std::process::Command::new(e2e::binaries().join("dhowd"))
+            .arg("state")
+            .args(words)
+            .arg("--data-root")
+            .arg(root)
+            .output();
+        output.expect("dhowd state")
+    };
+    let docker = e2e::clients(&daemon).into_iter().next().expect("a client");
+    docker.ok(["volume", "create", "precious"]);
+    docker.ok(["create", "--name", "kept", "busybox"]);
+    let tables = |words: &[&str]| -> serde_json::Value {
+        let output = state(words);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    // The export of a running daemon follows its changes.
+    e2e::until("the export", || {
+        // The first one is made some seconds after the first change.
+        serde_json::from_slice::<serde_json::Value>(&state(&["dump"]).stdout)
+            .is_ok_and(|dump| dump["tables"]["volumes/volumes"]["precious"].is_object())
+    });
+    assert!(
+        !state(&["restore"]).status.success(),
+        "restored under a running daemon"
+    );
+    assert_eq!(daemon.stop(), 0);
+    let before = tables(&["dump"]);
+    for table in [
+        "containers/containers",
+        "images/images",
+        "images/names",
+        "images/layers",
+    ] {
+        let rows = before["tables"][table].as_object().expect(table);
+        assert_eq!(rows.len(), 1, "{table}");
+    }
+    std::fs::write(daemon.data_root().join("state.redb"), "no tables at all").expect("file");
+    assert!(daemon.try_start().is_err(), "a damaged file was taken");
+    assert!(daemon.log().contains("dhowd state restore"), "{}", daemon.log());
+    let output = state(&["restore"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(tables(&["dump"]), before);
+    daemon.start();
+    assert_eq!(docker.ok(["volume", "ls", "-q"]), "precious");
+    assert_eq!(
+        docker.ok(["ps", "-a", "--format", "{{.Names}} {{.Image}}"]),
+        "kept busybox"
+    );
+    docker.ok(["rm", "kept"]);
+    docker.ok(["volume", "rm", "precious"]);
+}
