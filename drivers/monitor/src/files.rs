@@ -78,6 +78,11 @@ impl FilesError {
             Self::NotDirectory | Self::NotDirectoryPath(_) | Self::User(_) | Self::KernelFiles(_) => {
                 FilesFailure::Invalid
             }
+            // Paths that no file can have are the client's fault.
+            Self::File {
+                errno: Errno::INVAL | Errno::NAMETOOLONG | Errno::LOOP,
+                ..
+            } => FilesFailure::Invalid,
             Self::ReadOnly => FilesFailure::ReadOnly,
             Self::Pack(error) => by_kind(error.kind()),
             Self::Unpack(error) => by_kind(error.kind()),

@@ -58,3 +58,15 @@ fn links_are_followed_inside_the_root_and_the_last_only_when_asked() {
     ));
     assert!(check("/loop/").is_err());
 }
+
+#[test]
+fn a_path_that_no_file_can_have_is_the_fault_of_who_asks() {
+    for (errno, kind) in [
+        (Errno::INVAL, FilesFailure::Invalid),
+        (Errno::NAMETOOLONG, FilesFailure::Invalid),
+        (Errno::LOOP, FilesFailure::Invalid),
+        (Errno::IO, FilesFailure::System),
+    ] {
+        assert_eq!(failed("open", "/\0")(errno).kind(), kind, "{errno}");
+    }
+}
