@@ -235,6 +235,10 @@ fn a_terminal_needs_somebody_who_holds_it() {
     place.configure(|spec| spec["process"]["terminal"] = json!(false));
     let output = place.run_bundle(&["--console-socket", "/nowhere"]);
     assert!(stderr(&output).contains("cannot use console socket if runc will not detach or allocate tty"));
+    for root in ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"] {
+        let group = std::path::Path::new(root).join(format!("dhow-test-{}", place.id));
+        assert!(!group.exists(), "{} is left of what was refused", group.display());
+    }
 }
 
 #[test]

@@ -115,6 +115,15 @@ fn make_claimed(
     };
     let mut resources = linux.resources.unwrap_or_default();
     resources.devices = crate::device_rules(&resources.devices);
+    // Refused before anything is made.
+    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+    if !terminal && flags.get("console-socket").is_some() {
+        let text = "cannot use console socket if runc will not detach or allocate tty";
+        return Err(CliError::Usage(text.into()));
+    }
+    if terminal && wait && flags.get("console-socket").is_none() {
+        return Err(CliError::Usage(NO_CONSOLE.into()));
+    }
     let cgroup = session.cgroups.create(&path, &resources)?;
     let path = if cgroup.is_some() { path } else { String::new() };
     let go = if wait {
@@ -134,15 +143,7 @@ fn make_claimed(
     options.no_new_keyring = flags.has("no-new-keyring");
     options.preserve_fds = flags.number::<u32>("preserve-fds")?.unwrap_or(0) + listen_fds(&mut spec);
     options.go = go;
-    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-    if !terminal && flags.get("console-socket").is_some() {
-        let text = "cannot use console socket if runc will not detach or allocate tty";
-        return Err(CliError::Usage(text.into()));
-    }
     if terminal {
-        if wait && flags.get("console-socket").is_none() {
-            return Err(CliError::Usage(NO_CONSOLE.into()));
-        }
         options.stdio = Stdio::Terminal;
     }
     let finish = |options| -> Result<Created, CliError> {
