@@ -18,7 +18,7 @@ pub(crate) use disk::Disk;
 
 /// Why content could not be kept or found.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ContentError {
+pub enum ContentError {
     /// The blob store refused.
     #[error(transparent)]
     Blob(#[from] BlobError),

@@ -37,6 +37,7 @@ mod upstreams;
 
 pub use auth::{Action, AuthError, KeyError, UsersError};
 pub use config::Config;
+pub use content::ContentError;
 pub use registry::{OpenError, Registry};
 pub use server::{Stopping, serve};
 pub use sweep::{SweepError, Swept};

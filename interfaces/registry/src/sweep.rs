@@ -42,19 +42,16 @@ pub enum SweepError {
     #[error(transparent)]
     Tables(#[from] StoreError),
     /// The content could not be listed or removed.
-    #[error("{0}")]
-    Content(String),
+    #[error(transparent)]
+    Content(#[from] ContentError),
 }
 
 impl Fault for SweepError {
     fn kind(&self) -> Kind {
-        Kind::System
-    }
-}
-
-impl From<ContentError> for SweepError {
-    fn from(error: ContentError) -> Self {
-        Self::Content(error.to_string())
+        match self {
+            Self::Tables(error) => error.kind(),
+            Self::Content(error) => error.kind(),
+        }
     }
 }
 

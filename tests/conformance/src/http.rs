@@ -185,7 +185,23 @@ fn read(socket: &mut impl BufRead, headless: bool) -> io::Result<Reply> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        None if reply.header("transfer-encoding") == Some("chunked") => reply.body = chunks(socket)?,
         None => drop(socket.read_to_end(&mut reply.body)?),
     }
     Ok(reply)
+}
+
+/// A body in chunks (RFC 9112, section 7.1), without trailers.
+fn chunks(socket: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        socket.read_line(&mut line)?;
+        let length = u64::from_str_radix(line.trim(), 16).map_err(|_| io::ErrorKind::InvalidData)?;
+        socket.take(length).read_to_end(&mut body)?;
+        socket.read_line(&mut line)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }

@@ -18,6 +18,8 @@ use crate::packages;
 const CLIENTS: &str = "32";
 /// How long each round of each row lasts.
 const ROUND: &str = "3s";
+/// As many push the tags at a time.
+const PUSHERS: usize = 16;
 /// Tags of the long list.
 const TAGS: usize = 10_000;
 
@@ -168,9 +170,23 @@ fn fill(subject: &Subject) -> Result<Vec<Row>> {
         Ok(())
     };
     println!("{}: pushing {TAGS} tags", subject.name);
-    for number in 0..TAGS {
-        tag(&format!("v{number:05}"))?;
-    }
+    std::thread::scope(|scope| {
+        let tag = &tag;
+        let pushers = (0..PUSHERS).map(|first| {
+            scope.spawn(move || {
+                (first..TAGS)
+                    .step_by(PUSHERS)
+                    .try_for_each(|number| tag(&format!("v{number:05}")))
+            })
+        });
+        let pushers: Vec<_> = pushers.collect();
+        let mut pushers = pushers.into_iter();
+        pushers.try_for_each(|pusher| {
+            pusher
+                .join()
+                .unwrap_or_else(|_| bail!("{}: a push failed", subject.name))
+        })
+    })?;
     let digest = oci::digest::Digest::sha256(&manifest);
     Ok(vec![
         Row {
