@@ -20,7 +20,7 @@ pub(crate) enum Stream {
         input: Option<ChildStdin>,
         output: ChildStdout,
         // Kept so that it is reaped, and not left running when the connection is dropped.
-        child: Child,
+        child: Box<Child>,
     },
 }
 
@@ -64,7 +64,7 @@ impl Stream {
             }
             Self::Process { input, output, child } => {
                 let input = input.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-                Ok((output.into_owned_fd()?, input.into_owned_fd()?, Some(child)))
+                Ok((output.into_owned_fd()?, input.into_owned_fd()?, Some(*child)))
             }
         }
     }
@@ -94,7 +94,11 @@ fn ssh(user: Option<&str>, host: &str, port: Option<u16>) -> io::Result<Stream> 
         .kill_on_drop(true)
         .spawn()?;
     match (child.stdin.take(), child.stdout.take()) {
-        (input @ Some(_), Some(output)) => Ok(Stream::Process { input, output, child }),
+        (input @ Some(_), Some(output)) => Ok(Stream::Process {
+            input,
+            output,
+            child: Box::new(child),
+        }),
         _ => Err(io::ErrorKind::BrokenPipe.into()),
     }
 }
