@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use crate::row::NetworkRow;
 use crate::service::{Networks, PREDEFINED, blocking};
 use crate::state::State;
+use crate::turn::Turn;
 use crate::{Error, Filters, Network, NetworkSpec, Pruned, listing, opening, plan};
 
 impl Networks {
@@ -18,6 +19,7 @@ impl Networks {
         }
         plan::validate(&spec)?;
         let _one_at_a_time = self.changing.lock().await;
+        let _turn = Turn::take(&self.config.turn_file).await;
         let id = opening::new_id();
         let (taken, ours) = self.others(&spec)?;
         let mut used = self.bridge.host_subnets(&ours)?;

@@ -27,6 +27,8 @@ pub struct Config {
     pub resolv_conf: PathBuf,
     /// How many network namespaces to keep ready, so that a start need not wait for the making of one (1 ms).
     pub spare_sandboxes: usize,
+    /// The file by which the daemons of this machine take turns in choosing subnets.
+    pub turn_file: PathBuf,
 }
 
 impl Config {
@@ -42,6 +44,7 @@ impl Config {
             dns: Dns::default(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             spare_sandboxes: 2,
+            turn_file: PathBuf::from("/run/dhow-subnets.lock"),
         }
     }
 }

@@ -24,6 +24,7 @@ mod plan;
 mod row;
 mod service;
 mod state;
+mod turn;
 
 pub use config::{AddressPool, Config, DefaultBridge, Dns};
 pub use endpoint::{Allocated, BoundPort, Endpoint, EndpointRequest, PortBinding, PortRequest, Protocol};

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::row::NetworkRow;
 use crate::service::{Networks, PREDEFINED, blocking};
 use crate::state::{Live, State};
+use crate::turn::Turn;
 use crate::{Config, DefaultBridge, Error, Ipam, IpamPool, NetworkSpec, plan};
 
 /// How many daemons may share a machine without a `bridge` setting.
@@ -49,6 +50,8 @@ impl Networks {
     }
 
     async fn load(&self) -> Result<(), Error> {
+        // Until every link has its address, so that no other daemon takes one of these subnets for free.
+        let _turn = Turn::take(&self.config.turn_file).await;
         let rows: Vec<Arc<NetworkRow>> = self.table.all().into_iter().map(|(_, row)| row).collect();
         let named = |name: &str| rows.iter().find(|r| r.spec.name == name).cloned();
         let custom: Vec<Arc<NetworkRow>> = rows

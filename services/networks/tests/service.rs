@@ -668,3 +668,44 @@ fn a_service_that_ends_without_containers_leaves_nothing_and_comes_back_the_same
         networks.shutdown().await;
     });
 }
+
+#[test]
+fn daemons_that_choose_at_the_same_moment_choose_different_subnets() {
+    const DAEMONS: usize = 6;
+    in_own_netns(|folder| async move {
+        let here = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let together = std::sync::Barrier::new(DAEMONS);
+        let daemon = |number: usize| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let own = folder.path().join(number.to_string());
+            std::fs::create_dir(&own).unwrap();
+            let mut config = Config::new(&format!("a{number}"));
+            config.turn_file = folder.path().join("turn");
+            together.wait();
+            runtime.block_on(async {
+                let networks = open(&own, config).await;
+                let second = networks.create(custom("second", None)).await.unwrap();
+                let bridge = networks.resolve("bridge").unwrap();
+                [bridge, second].map(|n| (n.bridge, n.spec.ipam.pools[0].subnet.unwrap()))
+            })
+        };
+        let chosen: Vec<_> = std::thread::scope(|scope| {
+            let (daemon, here) = (&daemon, here.as_fd());
+            let all: Vec<_> = (0..DAEMONS)
+                .map(|number| scope.spawn(move || inside(here, || daemon(number))))
+                .collect();
+            all.into_iter().flat_map(|d| d.join().unwrap()).collect()
+        });
+        for (index, (link, subnet)) in chosen.iter().enumerate() {
+            for (other_link, other) in &chosen[index + 1..] {
+                assert!(
+                    link != other_link && !subnet.contains(other) && !other.contains(subnet),
+                    "{chosen:?}"
+                );
+            }
+        }
+    });
+}
