@@ -212,8 +212,29 @@ fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
     object.into_iter().map(secret).collect()
 }
 
-/// `POST /build/prune`.
-pub(crate) async fn prune(builds: Arc<Builds>, _: Call) -> Outcome {
+/// `POST /build/prune`; `all` makes no difference, as what is kept for later is never dangling.
+pub(crate) async fn prune(builds: Arc<Builds>, call: Call) -> Outcome {
+    for name in [
+        "keep-storage",
+        "reserved-space",
+        "max-used-space",
+        "min-free-space",
+    ] {
+        if !matches!(call.query.text(name), "" | "0") {
+            return Err(Failure::new(
+                fault::Kind::NotImplemented,
+                format!(
+                    "{name} is not available in this version of dhow: all caches are removed that no step uses"
+                ),
+            ));
+        }
+    }
+    if !matches!(call.query.text("filters"), "" | "{}" | "null") {
+        return Err(Failure::new(
+            fault::Kind::NotImplemented,
+            "filters of the build cache are not available in this version of dhow",
+        ));
+    }
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Report {

@@ -5,24 +5,23 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Kind, Parsed, flag};
+use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::tree::{Command, Count, run};
 use crate::{console, units};
 
+#[rustfmt::skip] // One line per flag: it is a table.
 pub(crate) static COMMAND: Command = Command {
     usage: "",
     about: "Remove build cache",
     aliases: "",
     count: Count::Exactly(0),
     stop_early: false,
-    flags: &[flag(
-        "force",
-        'f',
-        Kind::Bool,
-        "",
-        "",
-        "Do not prompt for confirmation",
-    )],
+    flags: &[
+        flag("all", 'a', Kind::Bool, "", "", "Remove all unused build cache, not just dangling ones"),
+        flag("filter", '\0', Kind::List, "filter", "", "Provide filter values (e.g. \"until=24h\")"),
+        recurring::FORCE_PRUNE,
+        flag("keep-storage", '\0', Kind::Bytes, "bytes", "", "Amount of disk space to keep for cache"),
+    ],
     run: run!(execute),
 };
 
@@ -34,11 +33,27 @@ struct Report {
 }
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    let question = "WARNING! This will remove all build cache mounts that are not in use. Are you sure you want to continue?";
-    if !args.on("force") && !console::confirm(question) {
+    for name in ["filter", "keep-storage"] {
+        if args.has(name) {
+            return Err(Failure::new(format!(
+                "flag --{name} is not available in this version of dhow"
+            )));
+        }
+    }
+    // A cache mount that no step uses is all that is kept, and nothing of it dangles.
+    let what = if args.on("all") {
+        "all build cache"
+    } else {
+        "all build cache mounts that are not in use"
+    };
+    let question = format!("WARNING! This will remove {what}. Are you sure you want to continue?");
+    if !args.on("force") && !console::confirm(&question) {
         return Err(Failure::new("builder prune has been cancelled"));
     }
-    let reply = app.client()?.build_prune(Query::new()).await?;
+    let reply = app
+        .client()?
+        .build_prune(Query::new().with_flag("all", args.on("all")))
+        .await?;
     let report: Report = serde_json::from_slice(&reply)
         .map_err(|error| Failure::new(format!("the reply is broken: {error}")))?;
     if let Some(deleted) = report.caches_deleted.filter(|deleted| !deleted.is_empty()) {
