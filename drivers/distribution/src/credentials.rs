@@ -1,10 +1,13 @@
-//! Who asks: what a client sends as `X-Registry-Auth`.
+//! Who asks: what a client sends as `X-Registry-Auth`, and for a build as `X-Registry-Config`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Deserialize;
+
+use crate::endpoint::domain_of_server;
 
 /// What is proved to a registry.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -38,8 +41,28 @@ struct AuthConfig {
 
 /// The header is not Base64 of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid X-Registry-Auth header: {0}")]
-pub struct HeaderError(String);
+#[error("invalid {header} header: {problem}")]
+pub struct HeaderError {
+    header: &'static str,
+    problem: String,
+}
+
+impl HeaderError {
+    fn auth(problem: impl ToString) -> Self {
+        Self::new("X-Registry-Auth", problem)
+    }
+
+    fn config(problem: impl ToString) -> Self {
+        Self::new("X-Registry-Config", problem)
+    }
+
+    fn new(header: &'static str, problem: impl ToString) -> Self {
+        Self {
+            header,
+            problem: problem.to_string(),
+        }
+    }
+}
 
 impl fault::Fault for HeaderError {
     fn kind(&self) -> fault::Kind {
@@ -57,7 +80,7 @@ impl Credentials {
         if text.is_empty() {
             return Ok(Self::Anonymous);
         }
-        let json = decode(text).ok_or_else(|| HeaderError("it is not Base64".to_owned()))?;
+        let json = decode(text).ok_or_else(|| HeaderError::auth("it is not Base64"))?;
         Self::from_json(&json)
     }
 
@@ -69,31 +92,8 @@ impl Credentials {
         if json.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::Anonymous);
         }
-        let auth: Option<AuthConfig> =
-            serde_json::from_slice(json).map_err(|error| HeaderError(error.to_string()))?;
-        let Some(mut auth) = auth else {
-            return Ok(Self::Anonymous);
-        };
-        if auth.username.is_empty()
-            && let Some(pair) =
-                decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
-            && let Some((user, password)) = pair.split_once(':')
-        {
-            auth.username = user.to_owned();
-            auth.password = password.trim_end_matches('\0').to_owned();
-        }
-        Ok(if !auth.registrytoken.is_empty() {
-            Self::RegistryToken(auth.registrytoken)
-        } else if !auth.identitytoken.is_empty() {
-            Self::IdentityToken(auth.identitytoken)
-        } else if !auth.username.is_empty() || !auth.password.is_empty() {
-            Self::Password {
-                user: auth.username,
-                password: auth.password,
-            }
-        } else {
-            Self::Anonymous
-        })
+        let auth: Option<AuthConfig> = serde_json::from_slice(json).map_err(HeaderError::auth)?;
+        Ok(auth.map(Self::from).unwrap_or_default())
     }
 
     /// The value of an `Authorization` header for Basic, if there is a password.
@@ -104,6 +104,63 @@ impl Credentials {
             }
             _ => None,
         }
+    }
+}
+
+impl From<AuthConfig> for Credentials {
+    fn from(mut auth: AuthConfig) -> Self {
+        if auth.username.is_empty()
+            && let Some(pair) =
+                decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
+            && let Some((user, password)) = pair.split_once(':')
+        {
+            auth.username = user.to_owned();
+            auth.password = password.trim_end_matches('\0').to_owned();
+        }
+        if !auth.registrytoken.is_empty() {
+            Self::RegistryToken(auth.registrytoken)
+        } else if !auth.identitytoken.is_empty() {
+            Self::IdentityToken(auth.identitytoken)
+        } else if !auth.username.is_empty() || !auth.password.is_empty() {
+            Self::Password {
+                user: auth.username,
+                password: auth.password,
+            }
+        } else {
+            Self::Anonymous
+        }
+    }
+}
+
+/// What is proved to which registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keyring(BTreeMap<String, Credentials>);
+
+impl Keyring {
+    /// From a header `X-Registry-Config`: Base64 of a JSON object whose keys name registries; empty is no registry.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn from_header(header: &str) -> Result<Self, HeaderError> {
+        let text = header.trim().trim_end_matches('=');
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let json = decode(text).ok_or_else(|| HeaderError::config("it is not Base64"))?;
+        let all: Option<BTreeMap<String, Option<AuthConfig>>> =
+            serde_json::from_slice(&json).map_err(HeaderError::config)?;
+        let entry = |(server, auth): (String, Option<AuthConfig>)| {
+            (
+                domain_of_server(&server),
+                auth.map(Credentials::from).unwrap_or_default(),
+            )
+        };
+        Ok(Self(all.unwrap_or_default().into_iter().map(entry).collect()))
+    }
+
+    /// For the registry with this domain, as names of images have it.
+    pub fn of(&self, domain: &str) -> Credentials {
+        self.0.get(domain).cloned().unwrap_or_default()
     }
 }
 
@@ -170,6 +227,26 @@ mod tests {
         assert_eq!(Credentials::from_header(""), Ok(Credentials::Anonymous));
         assert!(Credentials::from_header("%%").is_err());
         assert!(Credentials::from_header(&STANDARD.encode("[1]")).is_err());
+    }
+
+    #[test]
+    fn a_keyring_has_a_key_for_each_registry() {
+        let json = r#"{"https://index.docker.io/v1/":{"username":"u","password":"p"},"reg:5000":{"identitytoken":"t"},"x":null}"#;
+        let keyring = Keyring::from_header(&URL_SAFE.encode(json)).unwrap();
+        let password = Credentials::Password {
+            user: "u".to_owned(),
+            password: "p".to_owned(),
+        };
+        assert_eq!(keyring.of("docker.io"), password);
+        assert_eq!(keyring.of("reg:5000"), Credentials::IdentityToken("t".to_owned()));
+        assert_eq!(keyring.of("x"), Credentials::Anonymous);
+        assert_eq!(keyring.of("reg"), Credentials::Anonymous);
+        for nothing in ["", "bnVsbA==", "e30="] {
+            assert_eq!(Keyring::from_header(nothing), Ok(Keyring::default()));
+        }
+        let error = Keyring::from_header("%%").unwrap_err().to_string();
+        assert_eq!(error, "invalid X-Registry-Config header: it is not Base64");
+        assert!(Keyring::from_header(&STANDARD.encode("[1]")).is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod url;
 
 pub use access::Access;
 pub use blob::BlobStream;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, Keyring};
 pub use error::DistributionError;
 pub use manifest::{Document, Manifest};
 pub use proxy::Proxies;

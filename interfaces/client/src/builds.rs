@@ -5,17 +5,24 @@ use crate::query::Query;
 use crate::{Client, ClientError};
 
 impl Client {
-    /// Builds an image from a context; the reply is a stream of progress messages. `secrets` is the text of the header
-    /// that carries them, or empty.
+    /// Builds an image from a context; the reply is a stream of progress messages. `secrets` and `logins` are the
+    /// texts of the headers that carry them, or empty.
     ///
     /// # Errors
     /// As all calls.
-    pub async fn build(&self, query: Query, secrets: String, body: Body) -> Result<Reply, ClientError> {
-        let call = self.post("/build").query(query).body(body);
-        let call = match secrets.as_str() {
-            "" => call,
-            _ => call.header("X-Dhow-Build-Secrets", secrets),
-        };
+    pub async fn build(
+        &self,
+        query: Query,
+        secrets: String,
+        logins: String,
+        body: Body,
+    ) -> Result<Reply, ClientError> {
+        let mut call = self.post("/build").query(query).body(body);
+        for (name, value) in [("X-Dhow-Build-Secrets", secrets), ("X-Registry-Config", logins)] {
+            if !value.is_empty() {
+                call = call.header(name, value);
+            }
+        }
         call.send().await
     }
 

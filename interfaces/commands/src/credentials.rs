@@ -9,11 +9,14 @@ mod config;
 mod program;
 mod sealed;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::console;
 use crate::failure::{Failure, Outcome};
 
 pub(crate) use config::ConfigFile;
@@ -97,6 +100,32 @@ pub(crate) fn header_for(app: &App, image: &str) -> Result<String, Failure> {
     } else {
         login.header()
     })
+}
+
+/// The header `X-Registry-Config` of a build, which may pull from any registry; empty if nothing is known. What cannot be
+/// read is told and left out: the build may not need it.
+pub(crate) fn header_for_all(app: &App) -> String {
+    let told = |failure: Failure| console::error(format!("WARNING: {}", failure.message));
+    let from_config = ConfigFile::read(&app.config_dir).and_then(|file| file.servers());
+    let mut servers = BTreeSet::new();
+    for found in [from_config, sealed::servers(&app.config_dir)] {
+        match found {
+            Ok(found) => servers.extend(found),
+            Err(failure) => told(failure),
+        }
+    }
+    let mut logins = BTreeMap::new();
+    for server in servers {
+        match find(app, &server) {
+            Ok(login) if login.is_empty() => {}
+            Ok(login) => _ = logins.insert(server, login),
+            Err(failure) => told(failure),
+        }
+    }
+    if logins.is_empty() {
+        return String::new();
+    }
+    URL_SAFE.encode(serde_json::to_vec(&logins).unwrap_or_default())
 }
 
 /// Keeps a login.

@@ -10,6 +10,7 @@ use api_types::progress::Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bytes::Bytes;
+use distribution::Keyring;
 use futures_util::stream::unfold;
 use hyper::StatusCode;
 use serde::Serialize;
@@ -104,12 +105,6 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
             "a build with BuildKit's protocol is not available in this version of dhow: use DOCKER_BUILDKIT=0",
         ));
     }
-    if query.flag("pull") {
-        return Err(Failure::new(
-            fault::Kind::NotImplemented,
-            "pulling base images for a build is not available in this version of dhow: pull them before",
-        ));
-    }
     if !query.text("remote").is_empty() {
         return Err(Failure::new(
             fault::Kind::NotImplemented,
@@ -138,6 +133,8 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
         labels: json(call, "labels")?,
         target: query.text("target").to_owned(),
         platform: query.text("platform").to_owned(),
+        pull: query.flag("pull"),
+        keyring: Keyring::from_header(call.header("x-registry-config").unwrap_or_default())?,
         no_cache: query.flag("nocache"),
         cache_from: json(call, "cachefrom")?,
         quiet: query.flag("q"),

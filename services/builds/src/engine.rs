@@ -11,6 +11,7 @@ use oci::digest::Digest;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::task::JoinSet;
 
+use crate::bases::Bases;
 use crate::copy::{self, Root};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) cache_from: Vec<Image>,
     /// Directories of `--mount=type=cache`.
     pub(crate) caches: Arc<crate::step::Caches>,
+    pub(crate) bases: Bases,
     stages: Vec<OnceCell<Arc<Built>>>,
     /// Build arguments that somebody wanted.
     consumed: Mutex<BTreeSet<String>>,
@@ -107,6 +109,7 @@ impl Engine {
             epoch,
             cache_from,
             caches,
+            bases: Bases::default(),
             stages,
             next: AtomicUsize::new(0),
             failed: AtomicBool::new(false),

@@ -37,14 +37,17 @@ pub enum BuildError {
     /// `--target` names nothing.
     #[error("target stage {0:?} could not be found")]
     NoTarget(String),
-    /// A base image is not here and is not pulled.
-    #[error(
-        "pull access denied for {0}, repository does not exist or may require 'docker login': this image is not here, and dhow build does not pull; load it first (dhow load, dhow pull)"
-    )]
-    NoBase(String),
-    /// `--from` names neither a stage nor an image.
-    #[error("invalid from flag value {0}: no such stage or image")]
+    /// `--from` names no stage.
+    #[error("invalid from flag value {0}: no such stage")]
     NoFrom(String),
+    /// The image that `--from` names cannot be had.
+    #[error("invalid from flag value {from}: {source}")]
+    From {
+        /// The flag's value.
+        from: String,
+        /// Why.
+        source: Box<BuildError>,
+    },
     /// A parameter makes no sense.
     #[error("{0}")]
     Parameter(String),
@@ -139,7 +142,7 @@ impl Fault for BuildError {
             | Self::Copy { .. }
             | Self::Instruction(_)
             | Self::TooManyTriggers => Kind::InvalidParameter,
-            Self::NoBase(_) => Kind::NotFound,
+            Self::From { source, .. } => source.kind(),
             Self::Command { .. } | Self::File { .. } => Kind::System,
             Self::NotAvailable(_) => Kind::NotImplemented,
             Self::Cancelled => Kind::Cancelled,

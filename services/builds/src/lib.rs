@@ -6,6 +6,7 @@
 //! makes nothing but the image's row. Images of steps are the cache: a step is found again among the children of
 //! the image before it. Start at [`Builds`].
 
+mod bases;
 mod cache;
 mod configure;
 mod context;

@@ -71,19 +71,25 @@ impl Progress {
             stream: text.into(),
             ..Message::default()
         };
-        if !self.quiet {
-            self.message(part, message).await;
-        }
+        self.message(part, message).await;
     }
 
-    async fn message(&self, part: usize, message: Message) {
+    /// A line of any kind.
+    pub(crate) async fn message(&self, part: usize, message: Message) {
+        if self.quiet {
+            return;
+        }
         let mut turns = self.turns.lock().await;
         if part <= turns.current {
             self.sender.send(message).await;
             return;
         }
+        // A bar is of no use later.
+        if !message.progress.is_empty() {
+            return;
+        }
         if let Some(part) = turns.parts.get_mut(part) {
-            part.bytes += message.stream.len();
+            part.bytes += message.stream.len() + message.status.len() + message.id.len();
             if part.bytes <= HELD {
                 part.held.push(message);
             }

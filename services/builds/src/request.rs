@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::container::HostConfig;
+use distribution::Keyring;
 use oci::reference::Reference;
 
 use crate::BuildError;
@@ -40,6 +41,10 @@ pub struct BuildRequest {
     pub target: String,
     /// The platform of FROM.
     pub platform: String,
+    /// Pull the images of FROM and `--from` even when they are here.
+    pub pull: bool,
+    /// Who asks registries for them.
+    pub keyring: Keyring,
     /// Find no step in the cache.
     pub no_cache: bool,
     /// Images whose steps count as cached.

@@ -38,7 +38,7 @@ pub(crate) struct Built {
 pub(crate) struct Stage {
     pub(crate) engine: Arc<Engine>,
     pub(crate) index: usize,
-    part: usize,
+    pub(crate) part: usize,
     /// The image before the next step.
     pub(crate) image: Option<Image>,
     hold: Option<Hold>,
@@ -93,9 +93,7 @@ impl Stage {
                 (built.image.clone(), built.config.clone())
             }
             Base::Image(name) => {
-                let found = engine.images.resolve(name);
-                let image = found.map_err(|_| BuildError::NoBase(name.clone()))?;
-                check_platform(name, &image, &node.platform)?;
+                let image = engine.base(part, name, Some(&node.platform)).await?;
                 let config = (*image.config).clone();
                 (Some(image), config)
             }
@@ -369,16 +367,6 @@ fn scratch(platform: &Platform) -> ImageConfig {
         rootfs: RootFs::default(),
         ..ImageConfig::default()
     }
-}
-
-fn check_platform(name: &str, image: &Image, wanted: &Platform) -> Result<(), BuildError> {
-    let have = image.config.platform();
-    if wanted.accepts(&have) {
-        return Ok(());
-    }
-    Err(BuildError::Parameter(format!(
-        "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {have}"
-    )))
 }
 
 /// The first twelve digits of an image's id.

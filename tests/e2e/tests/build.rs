@@ -2,6 +2,8 @@
 
 #[path = "build/corpus.rs"]
 mod corpus;
+#[path = "build/pulls.rs"]
+mod pulls;
 #[path = "build/ways.rs"]
 mod ways;
 

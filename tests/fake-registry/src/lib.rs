@@ -123,6 +123,11 @@ impl Registry {
         self.shared.tls.as_ref().expect("TLS").authority.clone()
     }
 
+    /// From now on requests need nothing again.
+    pub fn require_nothing(&self) {
+        *lock(&self.shared.guard) = Guard::Open;
+    }
+
     /// From now on requests need this name and password.
     pub fn require_password(&self, user: &str, password: &str) {
         *lock(&self.shared.guard) = Guard::Basic(user.to_owned(), password.to_owned());

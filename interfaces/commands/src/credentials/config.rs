@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::Login;
+use super::{Login, program};
 use crate::failure::{Failure, Outcome};
 use crate::streams;
 
@@ -51,6 +51,21 @@ impl ConfigFile {
         });
         let name = own.or_else(|| self.keys.get("credsStore"))?.as_str()?;
         Some(name.to_owned()).filter(|name| !name.is_empty())
+    }
+
+    /// The registries that something is said of here, and what the helper for all knows.
+    pub(super) fn servers(&self) -> Result<Vec<String>, Failure> {
+        let named = ["auths", "credHelpers"].into_iter();
+        let named = named.filter_map(|key| self.keys.get(key)?.as_object());
+        let mut servers: Vec<String> = named
+            .flat_map(Map::keys)
+            .map(|key| super::server_key(key))
+            .collect();
+        let store = self.keys.get("credsStore").and_then(Value::as_str);
+        if let Some(helper) = store.filter(|name| !name.is_empty()) {
+            servers.extend(program::list(helper)?.iter().map(|key| super::server_key(key)));
+        }
+        Ok(servers)
     }
 
     /// What stands here about a registry in clear text.

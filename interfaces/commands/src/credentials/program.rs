@@ -1,5 +1,6 @@
 //! `docker-credential-*` programs: a word as argument, JSON or an address on standard input.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -82,6 +83,21 @@ pub(super) fn get(helper: &str, server: &str) -> Result<Login, Failure> {
             ..Login::default()
         }
     })
+}
+
+/// The servers that the helper knows something of.
+pub(super) fn list(helper: &str) -> Result<Vec<String>, Failure> {
+    let text = ask(helper, "list", "")?.map_err(|text| {
+        Failure::new(format!(
+            "error listing credentials - err: exit status 1, out: `{text}`"
+        ))
+    })?;
+    let servers: BTreeMap<String, String> = serde_json::from_str(&text).map_err(|error| {
+        Failure::new(format!(
+            "error listing credentials - docker-credential-{helper} does not answer with JSON: {error}"
+        ))
+    })?;
+    Ok(servers.into_keys().collect())
 }
 
 pub(super) fn store(helper: &str, login: &Login) -> Outcome {

@@ -84,6 +84,11 @@ fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
+/// The registries that there are secrets of.
+pub(super) fn servers(folder: &Path) -> Result<Vec<String>, Failure> {
+    Ok(read(folder)?.into_iter().map(|(server, _)| server).collect())
+}
+
 pub(super) fn get(folder: &Path, server: &str) -> Result<Option<Login>, Failure> {
     let all = read(folder)?;
     let Some(entry) = all.get(server) else {

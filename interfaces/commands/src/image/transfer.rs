@@ -34,8 +34,7 @@ impl Output {
 
 /// Shows a stream of progress; an error in it is the outcome.
 pub(crate) async fn show(mut reply: Reply, quiet: bool, output: Output) -> Outcome {
-    let terminal = streams::is_terminal(if output == Output::Out { 1 } else { 2 });
-    let mut picture = Picture::new(output, terminal);
+    let mut picture = Picture::of(output);
     let mut pending = Vec::new();
     loop {
         let chunk = reply.chunk().await?;
@@ -78,7 +77,7 @@ fn failure(message: &Message) -> Option<Failure> {
 }
 
 /// What is on the screen.
-struct Picture {
+pub(crate) struct Picture {
     output: Output,
     terminal: bool,
     /// Ids in the order in which they came, with what is said of them.
@@ -96,10 +95,10 @@ struct Rate {
 }
 
 impl Picture {
-    fn new(output: Output, terminal: bool) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             output,
-            terminal,
+            terminal: streams::is_terminal(if output == Output::Out { 1 } else { 2 }),
             lines: Vec::new(),
             rates: BTreeMap::new(),
             drawn: 0,
@@ -107,7 +106,7 @@ impl Picture {
         }
     }
 
-    fn take(&mut self, message: Message) {
+    pub(crate) fn take(&mut self, message: Message) {
         let moving = message
             .progress_detail
             .as_ref()
@@ -122,8 +121,7 @@ impl Picture {
         }
         if !of_layer && !moving {
             // A fact about the whole: what is above stays as it is, and new lines begin below.
-            self.draw();
-            (self.drawn, self.lines) = (0, Vec::new());
+            self.end();
             if !message.status.is_empty() {
                 self.output.print(&format!("{}\n", plain(&message)));
             }
@@ -140,6 +138,12 @@ impl Picture {
         if self.last.is_none_or(|last| last.elapsed() >= PAUSE) {
             self.draw();
         }
+    }
+
+    /// What is there stays as it is.
+    pub(crate) fn end(&mut self) {
+        self.draw();
+        (self.drawn, self.lines) = (0, Vec::new());
     }
 
     /// `Downloading  12.3MB/45.6MB  8.1MB/s  4s`.

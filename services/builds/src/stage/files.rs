@@ -112,12 +112,17 @@ impl Stage {
     pub(crate) async fn files_of(&mut self, from: &str) -> Result<Arc<Root>, BuildError> {
         let image = match self.engine.plan.file.stage(from, self.index) {
             Some(stage) => self.engine.stage(stage).await?.image.clone(),
+            None if from.parse::<usize>().is_ok() => return Err(BuildError::NoFrom(from.to_owned())),
             None => {
-                let image = self
-                    .engine
-                    .images
-                    .resolve(from)
-                    .map_err(|_| BuildError::NoFrom(from.to_owned()))?;
+                let engine = &self.engine;
+                // Where no platform is asked for, any will do to take files from.
+                let asked = !engine.request.platform.is_empty();
+                let platform = asked.then(|| &engine.plan.nodes[self.index].platform);
+                let image = engine.base(self.part, from, platform).await;
+                let image = image.map_err(|source| BuildError::From {
+                    from: from.to_owned(),
+                    source: Box::new(source),
+                })?;
                 Some(image)
             }
         };

@@ -8,6 +8,7 @@ use client::Query;
 use super::{context, secrets, show};
 use crate::app::App;
 use crate::container::options::ulimit;
+use crate::credentials;
 use crate::failure::{Failure, Outcome};
 use crate::flags::Parsed;
 
@@ -27,7 +28,8 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     }
     let context = context::open(args.arg(0), args.text("file"), args.on("compress"))?;
     let query = query.with_some("dockerfile", &context.dockerfile);
-    let reply = app.client()?.build(query, secrets, context.body).await?;
+    let logins = credentials::header_for_all(app);
+    let reply = app.client()?.build(query, secrets, logins, context.body).await?;
     let shown = show::show(reply, progress).await;
     drop(context.temporary);
     let id = shown?;

@@ -6,6 +6,7 @@ use client::Reply;
 use crate::console;
 use crate::failure::Failure;
 use crate::flags::Parsed;
+use crate::image::transfer::{Output, Picture};
 
 /// A line is longer than this only if something is wrong.
 const LINE_LIMIT: usize = 32 << 20;
@@ -34,7 +35,11 @@ impl Progress {
 
 /// Shows the stream to its end; answers the image's id.
 pub(super) async fn show(mut reply: Reply, progress: Progress) -> Result<String, Failure> {
-    let mut shown = Shown::default();
+    let mut shown = Shown {
+        id: String::new(),
+        text: String::new(),
+        pulls: Picture::of(Output::Out),
+    };
     let mut pending = Vec::new();
     while let Some(chunk) = reply.chunk().await? {
         pending.extend_from_slice(&chunk);
@@ -53,11 +58,12 @@ pub(super) async fn show(mut reply: Reply, progress: Progress) -> Result<String,
     Ok(shown.id)
 }
 
-#[derive(Default)]
 struct Shown {
     id: String,
     /// What is printed at the end of a quiet build.
     text: String,
+    /// What is pulled for the build.
+    pulls: Picture,
 }
 
 impl Shown {
@@ -81,7 +87,11 @@ impl Shown {
             id.clone_into(&mut self.id);
         }
         match progress {
-            Progress::Plain => console::print(&message.stream),
+            Progress::Plain if message.stream.is_empty() => self.pulls.take(message),
+            Progress::Plain => {
+                self.pulls.end();
+                console::print(&message.stream);
+            }
             Progress::Quiet => self.text.push_str(&message.stream),
             Progress::RawJson => {}
         }
