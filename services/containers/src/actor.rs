@@ -424,7 +424,14 @@ impl Actor {
         });
     }
 
-    fn delete(&self, volumes: bool) {
+    fn delete(&mut self, volumes: bool) {
+        if volumes && !self.record.host_config.auto_remove && !self.record.remove_volumes {
+            // If this daemon does not get to the end, the next one knows what was wanted.
+            self.record.remove_volumes = true;
+            if self.record.mounts.iter().any(|mount| mount.anonymous) {
+                drop(self.write());
+            }
+        }
         let (house, cell, record) = (self.house.clone(), self.cell.clone(), self.record.clone());
         tokio::spawn(async move {
             let result = crate::teardown::delete(&house, &record, volumes).await;

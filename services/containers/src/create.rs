@@ -150,6 +150,7 @@ fn draft(
         restart_count: 0,
         manually_stopped: false,
         dead: false,
+        remove_volumes: false,
         left_first: false,
         links,
     };

@@ -39,6 +39,9 @@ pub(crate) struct Record {
     /// A removal failed half way.
     #[serde(default)]
     pub(crate) dead: bool,
+    /// A removal that takes the anonymous volumes along has been asked for.
+    #[serde(default)]
+    pub(crate) remove_volumes: bool,
     /// The network of `--network` was left (`network disconnect`).
     #[serde(default)]
     pub(crate) left_first: bool,

@@ -43,13 +43,22 @@ enum Found {
 /// The records cannot be read.
 pub(crate) async fn restore(house: &Arc<House>, new_boot: bool) -> Result<(), Error> {
     let records = records(house)?;
-    let mut to_start = Vec::new();
+    let (mut to_start, mut to_remove) = (Vec::new(), Vec::new());
     for record in records {
         let id = record.id.clone();
         match one(house, record, new_boot).await {
-            Ok(true) => to_start.push(id),
-            Ok(false) => {}
+            Ok(Next::Start) => to_start.push(id),
+            Ok(Next::Rest) => {}
+            Ok(Next::Remove(record)) => to_remove.push(record),
             Err(error) => tracing::error!(container = %id, %error, "container not restored"),
+        }
+    }
+    // Once every container holds its volumes, also those that it has from one of these.
+    for record in to_remove {
+        tracing::info!(container = %record.id, "removal finished that the last daemon began");
+        let volumes = record.remove_volumes || record.host_config.auto_remove;
+        if let Err(error) = teardown::delete(house, &record, volumes).await {
+            tracing::error!(container = %record.id, %error, "removal not finished");
         }
     }
     sweep(house).await;
@@ -112,8 +121,16 @@ fn discard(house: &House, record: &Record) {
     let _ = std::fs::remove_dir_all(house.data_dir(&record.id));
 }
 
-/// Brings one container back; answers whether it is to be started.
-async fn one(house: &Arc<House>, mut record: Record, new_boot: bool) -> Result<bool, Error> {
+/// What is to be done with a container once all are known.
+enum Next {
+    Start,
+    Rest,
+    /// Its removal was not answered, but the layer is gone: what is left is of no use to anybody.
+    Remove(Box<Record>),
+}
+
+/// Brings one container back.
+async fn one(house: &Arc<House>, mut record: Record, new_boot: bool) -> Result<Next, Error> {
     let policy = house::policy(&record.host_config);
     let found = find(house, &record, new_boot).await;
     let was_running = record.run.running;
@@ -127,15 +144,20 @@ async fn one(house: &Arc<House>, mut record: Record, new_boot: bool) -> Result<b
         Found::Idle | Found::Rebooted => Phase::Exited,
     };
     let running = matches!(found, Found::Running(_));
+    if let Some(layer) = &record.layer {
+        (house.parts.images.adopt_container_layer(layer)).map_err(Error::part)?;
+    }
+    if !running && removal_began(house, &record) {
+        return Ok(Next::Remove(Box::new(record)));
+    }
     take_holds(house, &record, running)?;
     if let Found::Rebooted = found {
         rebooted(&mut record);
     }
-    if !running && removal_began(house, &record) {
-        // Its removal was not answered, but the layer is gone: what is left is of no use to anybody.
-        tracing::info!(container = %record.id, "removal finished that the last daemon began");
-        teardown::delete(house, &record, record.host_config.auto_remove).await?;
-        return Ok(false);
+    if record.remove_volumes && !record.dead {
+        // The removal had taken nothing yet, and the next one says anew what it takes.
+        record.remove_volumes = false;
+        house.write(&record)?;
     }
     if let Found::Idle = found {
         // The daemon died between the end and the release of its addresses, or before they were used: the next start
@@ -164,13 +186,14 @@ async fn one(house: &Arc<House>, mut record: Record, new_boot: bool) -> Result<b
     }
     let code = record.run.exit_code;
     let waits = !was_running && !new_boot && record.run.finished.is_some() && !record.manually_stopped;
-    Ok(match found_start(new_boot, waits) {
+    let start = match found_start(new_boot, waits) {
         Start::Boot => policy.wants_boot(was_running, record.manually_stopped, code),
         // The daemon died while the container waited for its next start.
         Start::Policy => policy.wants_restart(code, record.restart_count, record.manually_stopped),
         // `always` brings back with the daemon what was stopped by hand; only `unless-stopped` remembers that.
         Start::No => !was_running && record.manually_stopped && policy.wants_boot(false, true, code),
-    })
+    };
+    Ok(if start { Next::Start } else { Next::Rest })
 }
 
 /// A container's layer is the first thing that a removal takes.
@@ -273,9 +296,6 @@ fn rebooted(record: &mut Record) {
 
 fn take_holds(house: &Arc<House>, record: &Record, running: bool) -> Result<(), Error> {
     let images = &house.parts.images;
-    if let Some(layer) = &record.layer {
-        images.adopt_container_layer(layer).map_err(Error::part)?;
-    }
     let label = format!("container {}", &record.id[..12]);
     let how = if running { Use::Running } else { Use::Stopped };
     // An image that was deleted by force while the container was stopped is held by its layers alone.

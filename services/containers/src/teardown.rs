@@ -88,6 +88,12 @@ pub(crate) async fn delete(house: &Arc<House>, record: &Record, volumes: bool) -
     remove_dir(&house.data_dir(&record.id));
     remove_dir(&house.state_dir(&record.id));
     durable::crash_point("containers.remove.files-removed");
+    house.release_holds(&record.id);
+    if volumes {
+        // Before the record, which alone says that they are to go.
+        remove_anonymous_volumes(house, record).await;
+        durable::crash_point("containers.remove.volumes-removed");
+    }
     if !record.host_config.auto_remove {
         let commit = house
             .tables
@@ -98,11 +104,7 @@ pub(crate) async fn delete(house: &Arc<House>, record: &Record, volumes: bool) -
     }
     remove_file(&house.record_file(&record.id))?;
     durable::crash_point("containers.remove.record-removed");
-    house.release_holds(&record.id);
     house.directory.remove(&record.id);
-    if volumes {
-        remove_anonymous_volumes(house, record).await;
-    }
     Ok(())
 }
 

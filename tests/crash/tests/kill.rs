@@ -179,6 +179,15 @@ fn kill_at(point: &str) {
 
     daemon.set_environment(&[]);
     daemon.start();
+    if point.starts_with("containers.remove.") {
+        // A removal with `--volumes` is finished with the volumes, or has not begun.
+        let idle = docker.ok(["volume", "ls", "--quiet", "--filter", "dangling=true"]);
+        let kept: Vec<&str> = idle.lines().filter(|name| *name != "named").collect();
+        assert!(
+            kept.is_empty(),
+            "anonymous volumes outlive their container: {kept:?}"
+        );
+    }
     everything_listed_is_usable(&docker, point);
     remove_everything(&docker);
     // And life goes on, with the same names.

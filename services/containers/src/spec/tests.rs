@@ -29,6 +29,7 @@ pub(crate) fn record() -> Record {
         restart_count: 0,
         manually_stopped: false,
         dead: false,
+        remove_volumes: false,
         left_first: false,
         links: Vec::new(),
     }
