@@ -12,6 +12,7 @@ mod build;
 pub mod changes;
 mod container_layer;
 mod error;
+mod given_up;
 mod hold;
 mod image;
 mod import_url;

@@ -19,6 +19,7 @@ use oci::image::ImageConfig;
 use oci::reference::Reference;
 
 use crate::error::stream;
+use crate::given_up::{Waiting, Wanted};
 use crate::layers::{MAX_DEPTH, Pin, Staged, piped};
 use crate::{Image, ImageError, Images};
 
@@ -29,7 +30,8 @@ use members::{Layer, Members};
 pub type Progress = Arc<dyn Fn(Message) + Send + Sync>;
 
 impl Images {
-    /// Reads images from an archive (of `docker save` or an OCI layout; plain, gzip, zstd, xz or bzip2).
+    /// Reads images from an archive (of `docker save` or an OCI layout; plain, gzip, zstd, xz or bzip2). Dropping the
+    /// future gives it up.
     ///
     /// # Errors
     /// [`ImageError`]; images that were complete before the failure stay.
@@ -39,9 +41,12 @@ impl Images {
         quiet: bool,
         progress: Progress,
     ) -> Result<Vec<Image>, ImageError> {
+        let waiting = Waiting::default();
+        let wanted = waiting.wanted();
         let loaded = self
-            .blocking(move |images| images.load_now(source, quiet, &progress))
+            .blocking(move |images| images.load_now(source, &wanted, quiet, &progress))
             .await;
+        drop(waiting);
         self.plan_sync();
         loaded
     }
@@ -49,13 +54,14 @@ impl Images {
     fn load_now(
         self: &Arc<Self>,
         source: impl Read + Send,
+        wanted: &Wanted,
         quiet: bool,
         progress: &Progress,
     ) -> Result<Vec<Image>, ImageError> {
         let source = BufReader::with_capacity(256 << 10, source);
         let (_, plain) = blobs::decompress(source).map_err(stream("read archive"))?;
-        let archive = BufReader::with_capacity(256 << 10, plain);
-        let mut members = members::read(&self.layers, &self.data_root, archive, &|line| {
+        let archive = BufReader::with_capacity(256 << 10, wanted.reader(plain));
+        let mut members = members::read(&self.layers, &self.data_root, archive, wanted, &|line| {
             if !quiet {
                 progress(line);
             }
@@ -176,12 +182,13 @@ impl Images {
     ) -> Result<Staged, ImageError> {
         let missing = || ImageError::Archive(format!("layer {path} is not in the archive"));
         let below = below.map(Pin::chain);
+        let wanted = members.wanted.clone();
         match members.layers.get_mut(path).ok_or_else(missing)? {
             Layer::Spooled(file) => {
                 use std::io::Seek;
                 file.rewind().map_err(stream("read layer"))?;
                 let (_, plain) = blobs::decompress(BufReader::new(file)).map_err(stream("read layer"))?;
-                self.layers.stage(below, plain)
+                self.layers.stage(below, wanted.reader(plain))
             }
             Layer::Known(pin) => self.copy_layer(&pin.chain().clone(), below),
             Layer::Staged(staged) if last => staged.take().ok_or_else(missing),

@@ -10,6 +10,7 @@ use oci::platform::Platform;
 
 use crate::changes;
 use crate::error::stream;
+use crate::given_up::Waiting;
 use crate::layers::{Pin, piped};
 use crate::load::Progress;
 use crate::names::new_name;
@@ -52,7 +53,8 @@ pub(crate) const EMPTY_LAYER: &str =
     "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 impl Images {
-    /// Makes an image of one layer from an archive of a root file system (plain, gzip, zstd, xz or bzip2).
+    /// Makes an image of one layer from an archive of a root file system (plain, gzip, zstd, xz or bzip2). Dropping
+    /// the future gives it up.
     ///
     /// # Errors
     /// [`ImageError`].
@@ -68,10 +70,12 @@ impl Images {
         };
         let mut run = RunConfig::default();
         changes::apply(&mut run, &options.changes)?;
+        let waiting = Waiting::default();
+        let wanted = waiting.wanted();
         let image = self
             .blocking(move |images| {
                 let (_, plain) = blobs::decompress(BufReader::new(source)).map_err(stream("read archive"))?;
-                let staged = images.layers.stage(None, plain)?;
+                let staged = images.layers.stage(None, wanted.reader(plain))?;
                 let now = Timestamp::now().to_string();
                 let message = match options.message.as_str() {
                     "" => "Imported from -".to_owned(),
@@ -102,6 +106,7 @@ impl Images {
                 Ok(image)
             })
             .await?;
+        drop(waiting);
         self.plan_sync();
         progress(api_types::progress::Message {
             status: image.id.to_string(),

@@ -339,3 +339,67 @@ async fn the_same_layer_may_be_used_twice_and_by_links() {
     assert_eq!(loaded[0].id, image.id());
     assert_eq!(house.images.usage().layers, 3);
 }
+
+/// An archive without end: what is read so far fits any size, and the reading never ends by itself.
+struct Endless {
+    head: std::io::Cursor<Vec<u8>>,
+    begun: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Endless {
+    /// A tar of one file of 1 TB.
+    fn new() -> (Self, tokio::sync::oneshot::Receiver<()>) {
+        let mut head = tar(&[("layer.tar", b"")]);
+        head.truncate(512);
+        // The size in base 256, and the sum of the header.
+        head[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+        head[148..156].fill(b' ');
+        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let head = std::io::Cursor::new(head);
+        let begun = Some(begun);
+        (Self { head, begun }, begins)
+    }
+}
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = std::io::Read::read(&mut self.head, buffer)?;
+        if read > 0 {
+            return Ok(read);
+        }
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(());
+        }
+        buffer.fill(0);
+        // Little on the disk until somebody loses patience.
+        std::thread::yield_now();
+        Ok(buffer.len().min(512))
+    }
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_ends_and_leaves_nothing() {
+    if !is_root() {
+        return;
+    }
+    let house = House::new();
+    let (images, other) = (Arc::clone(&house.images), Arc::clone(&house.images));
+    let (source, begins) = Endless::new();
+    let load = tokio::spawn(async move { images.load(source, true, Arc::new(|_| {})).await });
+    begins.await.unwrap();
+    load.abort();
+    let (source, begins) = Endless::new();
+    let options = images::ImportOptions::default();
+    let import = tokio::spawn(async move { other.import(source, options, Arc::new(|_| {})).await });
+    begins.await.unwrap();
+    import.abort();
+    // The work holds the service for as long as it goes on.
+    while Arc::strong_count(&house.images) > 1 {
+        tokio::task::yield_now().await;
+    }
+    let (layers, records) = house.on_disk();
+    assert!(layers.is_empty() && records.is_empty(), "{layers:?} {records:?}");
+    assert_eq!(house.images.count(), 0);
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ::images::{ImageError, Images, ImportOptions, InputReader, Progress, input, output};
 use api_types::progress::Message;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, unfold};
+use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use oci::platform::Platform;
@@ -79,15 +79,40 @@ fn lines() -> (Lines, Outcome) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&waiting);
-    let stream = unfold((receiver, counter), |(mut receiver, counter)| async move {
-        let line = receiver.recv().await?;
-        counter.fetch_sub(1, Ordering::Relaxed);
-        Some((Ok(line), (receiver, counter)))
-    });
     (
         Lines { sender, waiting },
-        reply::stream("application/json", stream),
+        reply::stream("application/json", told_on(receiver, counter)),
     )
+}
+
+/// The lines as a body. A client that has closed its side may still read: only what is written tells whether it is there.
+/// JSON may begin with a space.
+fn told_on(
+    receiver: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    unfold((receiver, waiting), |(mut receiver, waiting)| async move {
+        let line = match tokio::time::timeout(HEARTBEAT, receiver.recv()).await {
+            Err(_) => Bytes::from_static(b" "),
+            Ok(line) => {
+                let line = line?;
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                line
+            }
+        };
+        Some((Ok(line), (receiver, waiting)))
+    })
+}
+
+/// Does the work until its end, or until the client is gone. An error is the last line.
+async fn unless_gone(lines: Lines, work: impl Future<Output = Result<(), ImageError>>) {
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = lines.sender.closed() => return,
+    };
+    if let Err(error) = outcome {
+        lines.send(&Message::error(error.to_string()));
+    }
 }
 
 /// `POST /images/load`.
@@ -95,11 +120,10 @@ pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
     let quiet = call.query.flag("quiet");
     let (lines, reply) = lines();
     let source = reader(call.body);
-    tokio::spawn(async move {
-        if let Err(error) = images.load(source, quiet, lines.callback()).await {
-            lines.send(&Message::error(error.to_string()));
-        }
-    });
+    let progress = lines.callback();
+    tokio::spawn(unless_gone(lines, async move {
+        images.load(source, quiet, progress).await.map(drop)
+    }));
     reply
 }
 
@@ -132,11 +156,10 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
     }
     let (lines, reply) = lines();
     let source = reader(call.body);
-    tokio::spawn(async move {
-        if let Err(error) = images.import(source, options, lines.callback()).await {
-            lines.send(&Message::error(error.to_string()));
-        }
-    });
+    let progress = lines.callback();
+    tokio::spawn(unless_gone(lines, async move {
+        images.import(source, options, progress).await.map(drop)
+    }));
     reply
 }
 
@@ -181,25 +204,15 @@ where
         }
     };
     waiting.fetch_sub(1, Ordering::Relaxed);
-    let told = unfold((receiver, waiting), |(mut receiver, waiting)| async move {
-        // A client that has closed its side may still read: only what is written tells. JSON may begin with a space.
-        let line = match tokio::time::timeout(HEARTBEAT, receiver.recv()).await {
-            Err(_) => Bytes::from_static(b" "),
-            Ok(line) => {
-                let line = line?;
-                waiting.fetch_sub(1, Ordering::Relaxed);
-                line
-            }
-        };
-        Some((Ok(line), (receiver, waiting)))
-    });
     let last = stream::once(failure).filter_map(|outcome| async move {
         let error = outcome.ok()?.err()?;
         Some(Ok(encoded(&Message::error(error.to_string()))))
     });
     reply::stream(
         "application/json",
-        stream::iter([Ok(first)]).chain(told).chain(last),
+        stream::iter([Ok(first)])
+            .chain(told_on(receiver, waiting))
+            .chain(last),
     )
 }
 

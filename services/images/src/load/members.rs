@@ -16,6 +16,7 @@ use oci::digest::Digest;
 
 use crate::ImageError;
 use crate::error::{file, stream};
+use crate::given_up::Wanted;
 use crate::layers::{Layers, Pin, Staged};
 
 /// A longer document is none of ours (the limit is Docker's for a configuration).
@@ -48,6 +49,7 @@ pub(super) enum Layer {
 pub(super) struct Members {
     pub(super) documents: HashMap<String, Vec<u8>>,
     pub(super) layers: HashMap<String, Layer>,
+    pub(super) wanted: Wanted,
     links: HashMap<String, String>,
 }
 
@@ -76,14 +78,19 @@ pub(super) fn read(
     layers: &Arc<Layers>,
     data_root: &Path,
     archive: impl BufRead,
+    wanted: &Wanted,
     progress: &dyn Fn(Message),
 ) -> Result<Members, ImageError> {
     std::thread::scope(|scope| {
         let mut reading = Reading {
             layers,
             data_root,
+            wanted,
             progress,
-            members: Members::default(),
+            members: Members {
+                wanted: wanted.clone(),
+                ..Members::default()
+            },
             unpacking: Vec::new(),
             documents: 0,
         };
@@ -103,6 +110,7 @@ pub(super) fn read(
 struct Reading<'a, 'scope> {
     layers: &'a Arc<Layers>,
     data_root: &'a Path,
+    wanted: &'a Wanted,
     progress: &'a dyn Fn(Message),
     members: Members,
     unpacking: Vec<Unpacking<'scope>>,
@@ -191,11 +199,11 @@ impl<'scope> Reading<'_, 'scope> {
             self.members.layers.insert(path, Layer::Staged(Some(staged)));
         }
         let (sender, receiver) = sync_channel(DEPTH);
-        let layers = Arc::clone(self.layers);
+        let (layers, wanted) = (Arc::clone(self.layers), self.wanted.clone());
         let worker = scope.spawn(move || {
             let source = BufReader::with_capacity(CHUNK, Chunks::new(receiver));
             let (_, plain) = blobs::decompress(source).map_err(stream("read layer"))?;
-            layers.stage(None, plain)
+            layers.stage(None, wanted.reader(plain))
         });
         let fed = feed(data, &sender, &mut meter);
         if fed.is_ok() {
