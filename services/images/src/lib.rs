@@ -10,6 +10,7 @@
 mod bar;
 mod build;
 pub mod changes;
+mod chunks;
 mod container_layer;
 mod error;
 mod given_up;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 
 use archive::{Recorder, UnpackOptions};
@@ -12,6 +12,7 @@ use storage_drivers::Key;
 
 use super::{LayerRow, Layers};
 use crate::ImageError;
+use crate::chunks::Chunks;
 use crate::error::{file, stream};
 
 /// A directory with the content of an archive, not a layer yet; removed when dropped.
@@ -155,12 +156,7 @@ pub(crate) fn piped<W: Send, R>(
             let _ = out.sender.send(None);
             Ok(written)
         });
-        let mut reader = PipeReader {
-            receiver,
-            chunk: Vec::new(),
-            position: 0,
-            ended: false,
-        };
+        let mut reader = Chunks::new(receiver, "the writing side failed");
         let value = read(&mut reader);
         drop(reader);
         let written = match writer.join() {
@@ -206,36 +202,5 @@ impl Write for PipeWriter {
         }
         let chunk = std::mem::take(&mut self.chunk);
         (self.sender.send(Some(chunk))).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-struct PipeReader {
-    receiver: Receiver<Option<Vec<u8>>>,
-    chunk: Vec<u8>,
-    position: usize,
-    ended: bool,
-}
-
-impl Read for PipeReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.position == self.chunk.len() {
-            if self.ended {
-                return Ok(0);
-            }
-            match self.receiver.recv() {
-                Ok(Some(chunk)) => (self.chunk, self.position) = (chunk, 0),
-                Ok(None) => self.ended = true,
-                Err(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the writing side failed",
-                    ));
-                }
-            }
-        }
-        let count = buffer.len().min(self.chunk.len() - self.position);
-        buffer[..count].copy_from_slice(&self.chunk[self.position..][..count]);
-        self.position += count;
-        Ok(count)
     }
 }

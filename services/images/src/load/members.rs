@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use blobs::Compression;
 use oci::digest::Digest;
 
 use crate::ImageError;
+use crate::chunks::Chunks;
 use crate::error::{file, stream};
 use crate::given_up::Wanted;
 use crate::layers::{Layers, Pin, Staged};
@@ -201,7 +202,8 @@ impl<'scope> Reading<'_, 'scope> {
         let (sender, receiver) = sync_channel(DEPTH);
         let (layers, wanted) = (Arc::clone(self.layers), self.wanted.clone());
         let worker = scope.spawn(move || {
-            let source = BufReader::with_capacity(CHUNK, Chunks::new(receiver));
+            let source =
+                BufReader::with_capacity(CHUNK, Chunks::new(receiver, "the archive ends in a layer"));
             let (_, plain) = blobs::decompress(source).map_err(stream("read layer"))?;
             layers.stage(None, wanted.reader(plain))
         });
@@ -274,49 +276,6 @@ fn spool(data_root: &Path, data: &mut impl BufRead, meter: &mut Meter<'_>) -> Re
             .map_err(file("write a temporary file in", data_root))?;
         data.consume(length);
         meter.add(length as u64);
-    }
-}
-
-/// The reading end of a worker. The data are complete only with the mark at their end.
-struct Chunks {
-    receiver: Receiver<Option<Vec<u8>>>,
-    chunk: Vec<u8>,
-    position: usize,
-    ended: bool,
-}
-
-impl Chunks {
-    fn new(receiver: Receiver<Option<Vec<u8>>>) -> Self {
-        Self {
-            receiver,
-            chunk: Vec::new(),
-            position: 0,
-            ended: false,
-        }
-    }
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.position == self.chunk.len() {
-            if self.ended {
-                return Ok(0);
-            }
-            match self.receiver.recv() {
-                Ok(Some(chunk)) => (self.chunk, self.position) = (chunk, 0),
-                Ok(None) => self.ended = true,
-                Err(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the archive ends in a layer",
-                    ));
-                }
-            }
-        }
-        let count = buffer.len().min(self.chunk.len() - self.position);
-        buffer[..count].copy_from_slice(&self.chunk[self.position..][..count]);
-        self.position += count;
-        Ok(count)
     }
 }
 
