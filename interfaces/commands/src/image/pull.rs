@@ -1,8 +1,8 @@
 //! `dhow pull`.
 
-use super::{split_name, transfer};
+use super::transfer;
 use crate::app::App;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::flags::{Kind, Parsed, flag};
 use crate::tree::{Command, Count, run};
 use crate::{console, credentials};
@@ -27,18 +27,7 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     credentials::check_trust(args)?;
     let name = args.arg(0);
     let (all, quiet) = (args.on("all-tags"), args.on("quiet"));
-    let (repository, tag) = split_name(name);
-    if all && !tag.is_empty() {
-        return Err(Failure::new("tag can't be used with --all-tags/-a"));
-    }
-    let tag = if !all && tag.is_empty() {
-        if !quiet {
-            console::line("Using default tag: latest");
-        }
-        "latest"
-    } else {
-        tag
-    };
+    let (repository, tag) = transfer::repository_and_tag(name, all, quiet)?;
     let platform = match args.text("platform") {
         "" => std::env::var("DOCKER_DEFAULT_PLATFORM").unwrap_or_default(),
         platform => platform.to_owned(),

@@ -1,6 +1,6 @@
 //! `dhow push`.
 
-use super::{inspect, split_name, transfer};
+use super::{inspect, transfer};
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag};
@@ -30,18 +30,7 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     if name.contains('@') {
         return Err(Failure::new("cannot push a digest reference"));
     }
-    let (repository, tag) = split_name(name);
-    if all && !tag.is_empty() {
-        return Err(Failure::new("tag can't be used with --all-tags/-a"));
-    }
-    let tag = if !all && tag.is_empty() {
-        if !quiet {
-            console::line("Using default tag: latest");
-        }
-        "latest"
-    } else {
-        tag
-    };
+    let (repository, tag) = transfer::repository_and_tag(name, all, quiet)?;
     let platform = match args.text("platform") {
         "" => String::new(),
         text => inspect::platform(text),

@@ -206,6 +206,21 @@ fn plain(message: &Message) -> String {
     }
 }
 
+/// The repository and the tag that pull and push mean: with neither a tag nor `--all-tags` it is `latest`, which is said.
+pub(crate) fn repository_and_tag(name: &str, all: bool, quiet: bool) -> Result<(&str, &str), Failure> {
+    let (repository, tag) = super::split_name(name);
+    if all && !tag.is_empty() {
+        return Err(Failure::new("tag can't be used with --all-tags/-a"));
+    }
+    if all || !tag.is_empty() {
+        return Ok((repository, tag));
+    }
+    if !quiet {
+        console::line("Using default tag: latest");
+    }
+    Ok((repository, "latest"))
+}
+
 /// The name with its registry: what docker prints at the end.
 pub(crate) fn canonical(repository: &str, tag: &str) -> String {
     let registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
