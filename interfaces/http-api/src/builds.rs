@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::builds::{BuildRequest, Builds, ProgressReceiver, Secret, progress};
+use ::builds::{BuildRequest, Builds, ProgressReceiver, Secret, Source, progress};
 use api_types::container::{HostConfig, Ulimit};
 use api_types::progress::Message;
 use base64::Engine as _;
@@ -29,9 +29,9 @@ const SECRETS: &str = "X-Dhow-Build-Secrets";
 pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
     let request = request(&call)?;
     request.check()?;
-    let body = reader(call.body);
+    let source = Source::Archive(Box::new(reader(call.body)));
     let (sender, mut receiver) = progress();
-    let running = tokio::spawn(async move { builds.build(request, body, sender).await });
+    let running = tokio::spawn(async move { builds.build(request, source, sender).await.map(drop) });
     // What fails at once is a status of its own.
     let first = match tokio::time::timeout(BEAT, receiver.recv()).await {
         Ok(None) => {
@@ -146,6 +146,7 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
         network: query.text("networkmode").to_owned(),
         host_config: host_config(call)?,
         secrets: secrets(call)?,
+        client: None,
         build_id: query.text("buildid").to_owned(),
         epoch: None,
     })

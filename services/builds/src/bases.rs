@@ -52,7 +52,10 @@ impl Engine {
         let mut options = PullOptions::new(name, "").map_err(BuildError::part)?;
         options.reference = options.reference.tag_or_latest();
         options.platform = platform.cloned();
-        options.credentials = self.request.keyring.of(options.reference.domain());
+        options.credentials = match &self.request.client {
+            Some(client) => client.credentials(options.reference.domain().to_owned()).await?,
+            None => self.request.keyring.of(options.reference.domain()),
+        };
         let pulled = self.bases.of(&options.reference.familiar());
         let mut pulled = pulled.lock().await;
         if let Some((_, image)) = pulled.iter().find(|(known, _)| known.as_ref() == platform) {

@@ -1,9 +1,10 @@
 //! What the client sent: unpacked into the build's own directory, with its Dockerfile.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archive::{Devices, UnpackOptions};
@@ -14,10 +15,39 @@ use crate::BuildError;
 use crate::copy::{self, Root};
 use crate::error::file;
 
+/// Where a build's files come from.
+pub enum Source {
+    /// An archive, plain or compressed, or a Dockerfile alone.
+    Archive(Box<dyn Read + Send>),
+    /// A directory that stays as it is while it is built from.
+    Directory {
+        /// Where it is; a directory of the daemon's own, whose path has no links that somebody else made.
+        path: PathBuf,
+        /// The Dockerfile's text, which need not be in it.
+        dockerfile: String,
+        /// The rules by which files were left out.
+        ignore: Option<Ignore>,
+        /// Whatever must live as long as the directory is in use.
+        guard: Box<dyn Any + Send + Sync>,
+    },
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Archive(_) => f.write_str("Archive"),
+            Self::Directory { path, .. } => f.debug_tuple("Directory").field(path).finish(),
+        }
+    }
+}
+
 /// The unpacked context.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) root: Arc<Root>,
+    pub(crate) path: PathBuf,
+    /// Lives as long as the files are in use.
+    pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) dockerfile: String,
     pub(crate) ignore: Option<Ignore>,
 }
@@ -27,9 +57,31 @@ const IGNORE: &str = ".dockerignore";
 /// A longer Dockerfile is refused by the parser too.
 const LONGEST: u64 = 16 << 20;
 
+/// Takes a context in.
+pub(crate) fn receive(source: Source, directory: &Path, name: &str) -> Result<Context, BuildError> {
+    match source {
+        Source::Archive(body) => unpack(body, directory, name),
+        Source::Directory {
+            path,
+            dockerfile,
+            ignore,
+            guard,
+        } => {
+            let root = File::open(&path).map_err(file("open", &path))?;
+            Ok(Context {
+                root: copy::root(root.into()),
+                path,
+                guard: Some(guard),
+                dockerfile,
+                ignore,
+            })
+        }
+    }
+}
+
 /// Unpacks a context, plain or compressed, and reads its Dockerfile. A body that is no archive is taken for a
 /// Dockerfile without a context.
-pub(crate) fn receive(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
+fn unpack(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
     let path = directory.join("context");
     std::fs::create_dir_all(&path).map_err(file("create", &path))?;
     let root = File::open(&path).map_err(file("open", &path))?;
@@ -55,7 +107,7 @@ pub(crate) fn receive(source: impl Read + Send, directory: &Path, name: &str) ->
         std::fs::write(&file_path, text).map_err(file("write", &file_path))?;
     }
     durable::crash_point("builds.context.received");
-    read(copy::root(root.into()), name)
+    read(copy::root(root.into()), path, name)
 }
 
 /// An archive with its end: `docker build -f` outside of the context sends one that stops after the last file's
@@ -106,7 +158,7 @@ fn is_end(start: &[u8]) -> bool {
     !start.is_empty() && start.iter().take(512).all(|byte| *byte == 0)
 }
 
-fn read(root: Arc<Root>, name: &str) -> Result<Context, BuildError> {
+fn read(root: Arc<Root>, at: PathBuf, name: &str) -> Result<Context, BuildError> {
     let written = if name.is_empty() { DEFAULT_NAME } else { name };
     if clean(written).starts_with("..") {
         return Err(BuildError::DockerfileOutside(written.to_owned()));
@@ -142,6 +194,8 @@ fn read(root: Arc<Root>, name: &str) -> Result<Context, BuildError> {
     }
     Ok(Context {
         root,
+        path: at,
+        guard: None,
         dockerfile,
         ignore,
     })
@@ -177,7 +231,7 @@ mod tests {
             (".dockerignore", "*file\n.docker*"),
             ("x", ""),
         ]);
-        let context = receive(body.as_slice(), folder.path(), "").unwrap();
+        let context = unpack(body.as_slice(), folder.path(), "").unwrap();
         assert_eq!(context.dockerfile, "FROM a");
         assert_eq!(context.root.names("/").unwrap(), ["x"]);
     }
@@ -185,13 +239,13 @@ mod tests {
     #[test]
     fn a_text_is_a_dockerfile_and_a_missing_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let context = receive("FROM scratch\n".as_bytes(), folder.path(), "").unwrap();
+        let context = unpack("FROM scratch\n".as_bytes(), folder.path(), "").unwrap();
         assert_eq!(context.dockerfile, "FROM scratch\n");
         let folder = tempfile::tempdir().unwrap();
-        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
+        let error = unpack(tar(&[("x", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
         assert_eq!(error.to_string(), "Cannot locate specified Dockerfile: a/B");
         let folder = tempfile::tempdir().unwrap();
-        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
+        let error = unpack(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
         assert!(matches!(error, BuildError::DockerfileOutside(_)));
     }
 
@@ -200,10 +254,10 @@ mod tests {
         let body = tar(&[("Dockerfile", "FROM a"), ("big", &"x".repeat(2000))]);
         let folder = tempfile::tempdir().unwrap();
         let whole = 512 + 512 + 512 + 2000;
-        let context = receive(&body[..whole], folder.path(), "").unwrap();
+        let context = unpack(&body[..whole], folder.path(), "").unwrap();
         assert_eq!(context.root.read("/big", 4096).unwrap().len(), 2000);
         let folder = tempfile::tempdir().unwrap();
-        let cut = receive(&body[..512 + 512 + 512], folder.path(), "").unwrap_err();
+        let cut = unpack(&body[..512 + 512 + 512], folder.path(), "").unwrap_err();
         assert!(matches!(cut, BuildError::Context(_)), "{cut}");
     }
 
@@ -212,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let body = tar(&[("../../evil", "x"), ("Dockerfile", "FROM a")]);
         // Either is right: refused, or unpacked inside.
-        let _ = receive(body.as_slice(), &folder.path().join("a/b"), "");
+        let _ = unpack(body.as_slice(), &folder.path().join("a/b"), "");
         assert!(!folder.path().join("evil").exists() && !folder.path().join("a/evil").exists());
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Engine {
     pub(crate) progress: Progress,
     /// The files that the client sent.
     pub(crate) context: Arc<Root>,
+    /// Where they stand.
+    pub(crate) context_path: PathBuf,
     /// The build's own directory, swept with it.
     pub(crate) directory: PathBuf,
     /// The same for what must not reach the disk.
@@ -61,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) plan: Plan,
     pub(crate) progress: Progress,
     pub(crate) context: Arc<Root>,
+    pub(crate) context_path: PathBuf,
     pub(crate) directory: PathBuf,
     /// The same for what must not reach the disk.
     pub(crate) volatile: PathBuf,
@@ -83,6 +86,7 @@ impl Engine {
             plan,
             progress,
             context,
+            context_path,
             directory,
             volatile,
             id,
@@ -103,6 +107,7 @@ impl Engine {
             plan,
             progress,
             context,
+            context_path,
             directory,
             volatile,
             id,
@@ -150,7 +155,8 @@ impl Engine {
                 return Err(BuildError::Cancelled);
             }
             let built: Result<Built, BuildError> = Box::pin(stage::build(self, index)).await;
-            self.progress.done(self.part(index)).await;
+            let error = built.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            self.progress.done(self.part(index), &error).await;
             built.map(Arc::new).map_err(|error| self.fail(error))
         };
         cell.get_or_try_init(build).await.cloned()

@@ -73,6 +73,14 @@ pub enum BuildError {
     /// Something that is known but cannot be done here.
     #[error("{0} is not available in this version of dhow")]
     NotAvailable(String),
+    /// The client cannot give what it was asked for.
+    #[error("{what}: the client answers: {problem}")]
+    Client {
+        /// What it was asked for.
+        what: String,
+        /// Its words.
+        problem: String,
+    },
     /// The client went away or asked to stop.
     #[error("build cancelled")]
     Cancelled,
@@ -143,7 +151,7 @@ impl Fault for BuildError {
             | Self::Instruction(_)
             | Self::TooManyTriggers => Kind::InvalidParameter,
             Self::From { source, .. } => source.kind(),
-            Self::Command { .. } | Self::File { .. } => Kind::System,
+            Self::Command { .. } | Self::File { .. } | Self::Client { .. } => Kind::System,
             Self::NotAvailable(_) => Kind::NotImplemented,
             Self::Cancelled => Kind::Cancelled,
             Self::Part { kind, .. } => *kind,

@@ -8,11 +8,13 @@
 
 mod bases;
 mod cache;
+mod client;
 mod configure;
 mod context;
 mod copy;
 mod engine;
 mod error;
+mod needs;
 mod plan;
 mod progress;
 mod request;
@@ -20,7 +22,10 @@ mod service;
 mod stage;
 mod step;
 
+pub use client::{Answer, Client};
+pub use context::Source;
 pub use error::BuildError;
-pub use progress::{ProgressReceiver, ProgressSender, progress};
+pub use needs::Needs;
+pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};
 pub use request::{BuildRequest, Secret};
-pub use service::{BuildPrune, Builds, OpenOptions};
+pub use service::{BuildPrune, Builds, Finished, OpenOptions};

@@ -1,4 +1,5 @@
-//! What a build tells: the lines of the classic builder, in the order of the Dockerfile although stages run in parallel.
+//! What a build tells: the lines of the classic builder, in the order of the Dockerfile although stages run in parallel,
+//! or its steps as they happen, for those who draw them themselves.
 
 use api_types::progress::Message;
 use tokio::sync::{Mutex, mpsc};
@@ -11,25 +12,97 @@ const HELD: usize = 16 << 20;
 /// The receiving end.
 pub type ProgressReceiver = mpsc::Receiver<Message>;
 
+/// What happens to the steps of a build. A step is known by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepEvent {
+    /// It begins.
+    Started {
+        /// Its number, the first one is 1.
+        step: usize,
+        /// As it is shown: `[stage 2/3] RUN make`.
+        name: String,
+    },
+    /// It was found in the cache.
+    Cached {
+        /// Its number.
+        step: usize,
+    },
+    /// Its program wrote something.
+    Output {
+        /// Its number.
+        step: usize,
+        /// On its standard error.
+        is_error: bool,
+        /// What it wrote.
+        text: String,
+    },
+    /// A layer or another thing is on its way.
+    Transfer {
+        /// The number of the step that waits for it.
+        step: usize,
+        /// What is on its way, and what is done with it.
+        name: String,
+        /// Bytes so far.
+        current: u64,
+        /// Bytes in all; 0 when nobody knows.
+        total: u64,
+    },
+    /// It is over.
+    Ended {
+        /// Its number.
+        step: usize,
+        /// Why it failed; empty when it did not or when the build was given up.
+        error: String,
+    },
+    /// Something is odd, but the build goes on.
+    Warning {
+        /// What.
+        text: String,
+    },
+}
+
 /// The sending end of a build's stream.
 #[derive(Clone, Debug)]
-pub struct ProgressSender(mpsc::Sender<Message>);
+pub struct ProgressSender(To);
 
-/// A stream for one build.
+#[derive(Clone, Debug)]
+enum To {
+    Lines(mpsc::Sender<Message>),
+    Steps(mpsc::Sender<StepEvent>),
+}
+
+/// A stream of the classic builder's lines for one build.
 pub fn progress() -> (ProgressSender, ProgressReceiver) {
     let (sender, receiver) = mpsc::channel(LINES);
-    (ProgressSender(sender), receiver)
+    (ProgressSender(To::Lines(sender)), receiver)
+}
+
+/// A stream of what happens to the steps of one build.
+pub fn step_events() -> (ProgressSender, mpsc::Receiver<StepEvent>) {
+    let (sender, receiver) = mpsc::channel(LINES);
+    (ProgressSender(To::Steps(sender)), receiver)
 }
 
 impl ProgressSender {
     /// Ends when nobody listens any more.
     pub async fn closed(&self) {
-        self.0.closed().await;
+        match &self.0 {
+            To::Lines(sender) => sender.closed().await,
+            To::Steps(sender) => sender.closed().await,
+        }
     }
 
-    /// Sends a line; a client that is gone misses nothing.
+    /// Sends a line; a client that is gone misses nothing, and one that wants steps wants no lines.
     pub async fn send(&self, message: Message) {
-        let _ = self.0.send(message).await;
+        if let To::Lines(sender) = &self.0 {
+            let _ = sender.send(message).await;
+        }
+    }
+
+    async fn event(&self, event: StepEvent) {
+        if let To::Steps(sender) = &self.0 {
+            let _ = sender.send(event).await;
+        }
     }
 }
 
@@ -52,6 +125,8 @@ struct Part {
     held: Vec<Message>,
     bytes: usize,
     done: bool,
+    /// The step that runs now, for those who hear of steps.
+    step: Option<usize>,
 }
 
 impl Progress {
@@ -65,6 +140,61 @@ impl Progress {
         }
     }
 
+    /// A step of a part begins, and the one before is over. One without a name to show is told as a line only.
+    pub(crate) async fn step(&self, part: usize, step: usize, line: String, name: Option<String>) {
+        self.text(part, line).await;
+        // The line's end is a message of its own, as in Docker.
+        self.text(part, "\n").await;
+        self.step_over(part, "").await;
+        if let Some(name) = name {
+            if let Some(part) = self.turns.lock().await.parts.get_mut(part) {
+                part.step = Some(step);
+            }
+            self.sender.event(StepEvent::Started { step, name }).await;
+        }
+    }
+
+    async fn running(&self, part: usize) -> Option<usize> {
+        self.turns.lock().await.parts.get(part)?.step
+    }
+
+    async fn step_over(&self, part: usize, error: &str) {
+        let step = match self.turns.lock().await.parts.get_mut(part) {
+            Some(part) => part.step.take(),
+            None => None,
+        };
+        if let Some(step) = step {
+            let error = error.to_owned();
+            self.sender.event(StepEvent::Ended { step, error }).await;
+        }
+    }
+
+    /// The present step of a part was in the cache.
+    pub(crate) async fn cached(&self, part: usize) {
+        if let Some(step) = self.running(part).await {
+            self.sender.event(StepEvent::Cached { step }).await;
+        }
+    }
+
+    /// What the program of a part's step wrote; lines show its errors in red, as Docker does.
+    pub(crate) async fn output(&self, part: usize, text: String, is_error: bool) {
+        if let Some(step) = self.running(part).await {
+            return (self.sender.event(StepEvent::Output { step, is_error, text })).await;
+        }
+        let text = if is_error {
+            format!("\u{1b}[91m{text}\u{1b}[0m")
+        } else {
+            text
+        };
+        self.text(part, text).await;
+    }
+
+    /// Something is odd.
+    pub(crate) async fn warning(&self, text: String) {
+        self.text(0, format!("[Warning] {text}\n")).await;
+        self.sender.event(StepEvent::Warning { text }).await;
+    }
+
     /// Text of a part: at once when it is its turn, else later.
     pub(crate) async fn text(&self, part: usize, text: impl Into<String>) {
         let message = Message {
@@ -76,6 +206,9 @@ impl Progress {
 
     /// A line of any kind.
     pub(crate) async fn message(&self, part: usize, message: Message) {
+        if matches!(self.sender.0, To::Steps(_)) {
+            return self.transfer(part, message).await;
+        }
         if self.quiet {
             return;
         }
@@ -96,8 +229,28 @@ impl Progress {
         }
     }
 
-    /// A part has told everything.
-    pub(crate) async fn done(&self, part: usize) {
+    /// The line of a pull, for those who hear of steps.
+    async fn transfer(&self, part: usize, message: Message) {
+        let Some(step) = self.running(part).await else {
+            return;
+        };
+        if message.id.is_empty() || message.status.is_empty() {
+            return;
+        }
+        let detail = message.progress_detail.unwrap_or_default();
+        let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
+        let event = StepEvent::Transfer {
+            step,
+            name: format!("{}: {}", message.id, message.status),
+            current: bytes(detail.current),
+            total: bytes(detail.total),
+        };
+        self.sender.event(event).await;
+    }
+
+    /// A part has told everything; its last step failed if there is an error.
+    pub(crate) async fn done(&self, part: usize, error: &str) {
+        self.step_over(part, error).await;
         let mut turns = self.turns.lock().await;
         if let Some(part) = turns.parts.get_mut(part) {
             part.done = true;
@@ -143,14 +296,59 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_step_begins_may_be_cached_and_ends_when_the_next_one_begins() {
+        let (sender, mut receiver) = step_events();
+        let progress = Progress::new(sender, 1, false);
+        progress
+            .step(0, 1, "Step 1/3 : FROM a".into(), Some("[1/2] FROM a".into()))
+            .await;
+        progress.step(0, 2, "Step 2/3 : ENV a=b".into(), None).await;
+        progress.output(0, "nobody's".into(), false).await;
+        progress
+            .step(0, 3, "Step 3/3 : RUN x".into(), Some("[2/2] RUN x".into()))
+            .await;
+        progress.cached(0).await;
+        progress.output(0, "text".into(), true).await;
+        progress.done(0, "broken").await;
+        drop(progress);
+        let mut told = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            told.push(event);
+        }
+        let started = |step, name: &str| StepEvent::Started {
+            step,
+            name: name.into(),
+        };
+        let ended = |step, error: &str| StepEvent::Ended {
+            step,
+            error: error.into(),
+        };
+        let output = StepEvent::Output {
+            step: 3,
+            is_error: true,
+            text: "text".into(),
+        };
+        let cached = StepEvent::Cached { step: 3 };
+        let all = [
+            started(1, "[1/2] FROM a"),
+            ended(1, ""),
+            started(3, "[2/2] RUN x"),
+            cached,
+            output,
+            ended(3, "broken"),
+        ];
+        assert_eq!(told, all);
+    }
+
+    #[tokio::test]
     async fn parts_are_told_in_their_order_whichever_is_done_first() {
         let (sender, mut receiver) = progress();
         let progress = Progress::new(sender, 3, false);
         progress.text(1, "b1").await;
-        progress.done(1).await;
+        progress.done(1, "").await;
         progress.text(2, "c1").await;
         progress.text(0, "a1").await;
-        progress.done(0).await;
+        progress.done(0, "").await;
         progress.text(2, "c2").await;
         progress.finish().await;
         drop(progress);

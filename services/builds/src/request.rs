@@ -1,12 +1,13 @@
 //! What is asked of a build.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api_types::container::HostConfig;
 use distribution::Keyring;
 use oci::reference::Reference;
 
-use crate::BuildError;
+use crate::{BuildError, Client};
 
 /// A secret that RUN may mount.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct BuildRequest {
     pub host_config: HostConfig,
     /// Secrets for RUN.
     pub secrets: Vec<Secret>,
+    /// Who has more secrets, agents and credentials, if anybody.
+    pub client: Option<Arc<dyn Client>>,
     /// A name to cancel the build by.
     pub build_id: String,
     /// `SOURCE_DATE_EPOCH`: seconds since 1970 for all times of the image.

@@ -1,7 +1,6 @@
 //! The service: starting, cancelling and sweeping builds.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,16 +8,16 @@ use api_types::progress::Message;
 use containers::Containers;
 use dockerfile::{Dockerfile, lint};
 use events::{Events, Kind};
-use images::Images;
+use images::{Hold, Image, Images};
 use tokio::sync::Notify;
 
-use crate::context::{self, Context};
+use crate::context::{self, Context, Source};
 use crate::engine::{Engine, Parts, remove_containers};
 use crate::plan::Plan;
 use crate::progress::{Progress, ProgressSender, line};
 use crate::stage::{Built, short};
 use crate::step::Caches;
-use crate::{BuildError, BuildRequest};
+use crate::{BuildError, BuildRequest, Needs};
 
 /// What the service needs to open.
 #[derive(Debug)]
@@ -42,6 +41,15 @@ pub struct BuildPrune {
     pub deleted: Vec<String>,
     /// Bytes.
     pub reclaimed: u64,
+}
+
+/// A build that ended well.
+#[derive(Debug)]
+pub struct Finished {
+    /// The image.
+    pub image: Image,
+    /// Keeps it until whoever asked for it has seen to it.
+    _hold: Hold,
 }
 
 /// All builds of one daemon.
@@ -123,9 +131,9 @@ impl Builds {
     pub async fn build(
         self: &Arc<Self>,
         request: BuildRequest,
-        body: impl Read + Send + 'static,
+        source: Source,
         progress: ProgressSender,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Option<Finished>, BuildError> {
         let id: String = rand::random::<[u8; 8]>()
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -138,7 +146,7 @@ impl Builds {
         };
         self.lock().insert(name.clone(), Arc::clone(&cancel));
         let listener = progress.clone();
-        let outcome = self.build_in_directory(&id, request, body, &progress, async move {
+        let outcome = self.build_in_directory(&id, request, source, &progress, async move {
             tokio::select! {
                 () = listener.closed() => {}
                 () = cancel.notified() => {}
@@ -154,22 +162,25 @@ impl Builds {
         self: &Arc<Self>,
         id: &str,
         request: BuildRequest,
-        body: impl Read + Send + 'static,
+        source: Source,
         progress: &ProgressSender,
         cancelled: impl Future<Output = ()>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Option<Finished>, BuildError> {
         tokio::pin!(cancelled);
         let directory = self.root.join("running").join(id);
         let (path, name) = (directory.clone(), request.dockerfile.clone());
         let receiving = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
-            context::receive(body, &path, &name)
+            context::receive(source, &path, &name)
         });
-        let context = receiving.await.map_err(|error| BuildError::task(&error))??;
+        let mut context = receiving.await.map_err(|error| BuildError::task(&error))??;
+        let _guard = context.guard.take();
         let file = Dockerfile::parse(&context.dockerfile)?;
         let warnings = check(&file, &request, &context)?;
         if request.check {
-            return tell_check(&context, &request, &warnings, progress).await;
+            return tell_check(&context, &request, &warnings, progress)
+                .await
+                .map(|()| None);
         }
         let epoch = epoch(&request)?;
         let plan = Plan::new(file, &request, epoch)?;
@@ -179,6 +190,7 @@ impl Builds {
             containers: Arc::clone(&self.containers),
             progress: Progress::new(progress.clone(), parts, request.quiet),
             context: context.root,
+            context_path: context.path,
             directory,
             volatile: self.volatile.join(id),
             id: id.to_owned(),
@@ -197,17 +209,18 @@ impl Builds {
     }
 
     /// Builds, names the image and says so.
-    async fn finish(&self, engine: &Arc<Engine>, progress: &ProgressSender) -> Result<(), BuildError> {
+    async fn finish(
+        &self,
+        engine: &Arc<Engine>,
+        progress: &ProgressSender,
+    ) -> Result<Option<Finished>, BuildError> {
         global_steps(engine).await;
         let built = engine.run().await?;
         engine.progress.finish().await;
         let unused = engine.unconsumed();
         if !unused.is_empty() {
-            let text = format!(
-                "[Warning] One or more build-args [{}] were not consumed\n",
-                unused.join(" ")
-            );
-            engine.progress.text(0, text).await;
+            let text = format!("One or more build-args [{}] were not consumed", unused.join(" "));
+            engine.progress.warning(text).await;
         }
         let Built {
             image: Some(image), ..
@@ -245,7 +258,24 @@ impl Builds {
         if engine.request.quiet {
             progress.send(line(format!("{}\n", image.id))).await;
         }
-        Ok(())
+        Ok(Some(Finished {
+            _hold: engine.hold(image)?,
+            image: image.clone(),
+        }))
+    }
+
+    /// Which files of its context a build can want, found out before they are sent. A base that is not here yet, or that
+    /// has triggers, may want any.
+    ///
+    /// # Errors
+    /// The Dockerfile cannot be read.
+    pub fn needs(&self, dockerfile: &str, request: &BuildRequest) -> Result<Needs, BuildError> {
+        let plan = Plan::new(Dockerfile::parse(dockerfile)?, request, epoch(request)?)?;
+        let has_triggers = |name: &str| match self.images.resolve(name) {
+            Ok(image) => !image.config.config.on_build.is_empty(),
+            Err(_) => true,
+        };
+        Ok(crate::needs::of(&plan, request.pull, has_triggers))
     }
 
     /// Ends a build by the name that its client gave; one that is not running is fine.

@@ -1,6 +1,7 @@
 //! One stage: its instructions in order, each found in the cache or made.
 
 mod files;
+mod names;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::cache;
 use crate::configure::{self, no_op, no_op_joined};
 use crate::engine::Engine;
 use crate::plan::Base;
+use crate::stage::names::StepNames;
 use crate::step;
 
 /// Triggers that a base image may bring.
@@ -56,14 +58,22 @@ pub(crate) async fn build(engine: &Arc<Engine>, index: usize) -> Result<Built, B
     let mut step = engine.plan.first_step(index);
     let file_stage = &engine.plan.file.stages[index];
     let part = engine.part(index);
-    header(engine, part, step, &file_stage.text).await;
+    let mut names = StepNames::new(engine, index);
+    header(
+        engine,
+        part,
+        step,
+        &file_stage.text,
+        names.from(&engine.plan.nodes[index].base),
+    )
+    .await;
     let mut stage = Stage::begin(engine, index, part).await?;
     configure::reset(&mut stage.config.config, &file_stage.reset)?;
     stage.tell_image().await;
     stage.triggers().await?;
     for command in &file_stage.commands {
         step += 1;
-        header(engine, part, step, &command.text).await;
+        header(engine, part, step, &command.text, names.next(command)).await;
         stage.step(command).await?;
     }
     Ok(Built {
@@ -73,13 +83,9 @@ pub(crate) async fn build(engine: &Arc<Engine>, index: usize) -> Result<Built, B
     })
 }
 
-async fn header(engine: &Engine, part: usize, step: usize, text: &str) {
-    let steps = engine.plan.steps();
-    engine
-        .progress
-        .text(part, format!("Step {step}/{steps} : {text}"))
-        .await;
-    engine.progress.text(part, "\n").await;
+async fn header(engine: &Engine, part: usize, step: usize, text: &str, name: Option<String>) {
+    let line = format!("Step {step}/{} : {text}", engine.plan.steps());
+    engine.progress.step(part, step, line, name).await;
 }
 
 impl Stage {
@@ -238,7 +244,7 @@ impl Stage {
         if let Some(image) = cache::child(&self.engine.images, parent, wanted, &self.config) {
             let id = short(&image);
             self.stand_on(image)?;
-            self.tell(" ---> Using cache\n".to_owned()).await;
+            self.tell_cached().await;
             self.explain(&format!(
                 "cached: {id} was made from the same image by the same step"
             ))
@@ -249,7 +255,7 @@ impl Stage {
         if let Some(restored) = cache::from_history(&self.engine.cache_from, &self.config, wanted) {
             let config = self.next_config(wanted, restored.diff_id.as_ref(), Some(restored.step));
             self.add(config).await?;
-            self.tell(" ---> Using cache\n".to_owned()).await;
+            self.tell_cached().await;
             self.explain("cached: an image of --cache-from has the same history")
                 .await;
             self.tell_image().await;
@@ -335,6 +341,11 @@ impl Stage {
         if self.engine.request.explain {
             self.tell(format!(" ---> {text}\n")).await;
         }
+    }
+
+    async fn tell_cached(&self) {
+        self.tell(" ---> Using cache\n".to_owned()).await;
+        self.engine.progress.cached(self.part).await;
     }
 
     async fn tell_image(&self) {

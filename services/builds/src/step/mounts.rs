@@ -12,6 +12,7 @@ use dockerfile::mount::{Kind, Mount, Sharing};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::BuildError;
+use crate::client::AgentSocket;
 use crate::copy::{self, Job, Root, resolve};
 use crate::error::file;
 use crate::stage::Stage;
@@ -58,6 +59,7 @@ pub(super) struct Mounted {
     /// Paths that the engine has to make in the image, the highest first.
     places: Vec<String>,
     scratch: Vec<PathBuf>,
+    agents: Vec<AgentSocket>,
     _locks: Vec<OwnedMutexGuard<()>>,
 }
 
@@ -107,13 +109,8 @@ pub(super) async fn prepare(stage: &mut Stage, run: &Run) -> Result<Mounted, Bui
             Kind::Bind => mounted.bind(stage, &mount).await?,
             Kind::Cache => mounted.cache(stage, &mount, number).await?,
             Kind::Tmpfs => mounted.tmpfs(stage, &mount),
-            Kind::Secret => mounted.secret(stage, &mount)?,
-            Kind::Ssh if mount.required => {
-                return Err(BuildError::NotAvailable(
-                    "RUN --mount=type=ssh: forwarding an agent".to_owned(),
-                ));
-            }
-            Kind::Ssh => {}
+            Kind::Secret => mounted.secret(stage, &mount).await?,
+            Kind::Ssh => mounted.ssh(stage, &mount).await?,
         }
     }
     let root = stage.engine.root(stage.image.as_ref()).await?;
@@ -183,11 +180,7 @@ impl Mounted {
         if mount.from.is_none() && read_only {
             // Without links in it the path leads nowhere else on the host either.
             let place = resolve(Some(&root), &source).map_err(BuildError::Instruction)?;
-            self.add(
-                &stage.engine.directory.join("context").join(place.path),
-                target,
-                true,
-            );
+            self.add(&stage.engine.context_path.join(place.path), target, true);
             return Ok(());
         }
         let path = self.scratch(stage, "mount");
@@ -260,8 +253,45 @@ impl Mounted {
         });
     }
 
+    /// A path outside of all that outlives the step.
+    fn volatile(&mut self, stage: &Stage, what: &str) -> Result<PathBuf, BuildError> {
+        let folder = &stage.engine.volatile;
+        std::fs::create_dir_all(folder).map_err(file("create", folder))?;
+        let path = folder.join(format!("{what}-{}", stage.engine.number()));
+        self.scratch.push(path.clone());
+        Ok(path)
+    }
+
+    /// A socket whose connections end at the client's agent, and the variable that names it.
+    async fn ssh(&mut self, stage: &Stage, mount: &Mount) -> Result<(), BuildError> {
+        let id = mount.id.clone().unwrap_or_else(|| "default".to_owned());
+        let client = match &stage.engine.request.client {
+            Some(client) if client.has_agent(id.clone()).await? => client,
+            _ if mount.required => {
+                return Err(BuildError::Instruction(format!(
+                    "unset ssh forward key {id}: the client offers no such agent"
+                )));
+            }
+            _ => return Ok(()),
+        };
+        let path = self.volatile(stage, "agent")?;
+        let owner = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
+        let mode = mount.mode.unwrap_or(0o600);
+        self.agents
+            .push(AgentSocket::bind(Arc::clone(client), id, &path, mode, owner)?);
+        let target = match &mount.target {
+            Some(target) => absolute(stage, target),
+            None => format!("/run/buildkit/ssh_agent.{}", self.agents.len() - 1),
+        };
+        if self.agents.len() == 1 {
+            self.variables.push(format!("SSH_AUTH_SOCK={target}"));
+        }
+        self.add(&path, target, false);
+        Ok(())
+    }
+
     /// A secret is in a file that only this step sees; it is in no layer, history or cache.
-    fn secret(&mut self, stage: &Stage, mount: &Mount) -> Result<(), BuildError> {
+    async fn secret(&mut self, stage: &Stage, mount: &Mount) -> Result<(), BuildError> {
         let from_target = mount
             .target
             .as_deref()
@@ -272,15 +302,21 @@ impl Mounted {
                 "a secret needs an id or a target".to_owned(),
             ));
         }
-        let secrets = &stage.engine.request.secrets;
-        let Some(secret) = secrets.iter().find(|secret| secret.id == id) else {
+        let request = &stage.engine.request;
+        let known = request.secrets.iter().find(|secret| secret.id == id);
+        let value = match (known, &request.client) {
+            (Some(secret), _) => Some(secret.value.clone()),
+            (None, Some(client)) => client.secret(id.clone()).await?,
+            (None, None) => None,
+        };
+        let Some(value) = value else {
             return match mount.required {
                 true => Err(BuildError::Instruction(format!("secret {id}: not found"))),
                 false => Ok(()),
             };
         };
         if let Some(name) = &mount.env {
-            let value = String::from_utf8(secret.value.clone()).map_err(|_| {
+            let value = String::from_utf8(value.clone()).map_err(|_| {
                 BuildError::Instruction(format!("secret {id}: not text, which a variable must be"))
             })?;
             self.variables.push(format!("{name}={value}"));
@@ -288,11 +324,7 @@ impl Mounted {
                 return Ok(());
             }
         }
-        let value = secret.value.clone();
-        let folder = &stage.engine.volatile;
-        std::fs::create_dir_all(folder).map_err(file("create", folder))?;
-        let path = folder.join(format!("secret-{}", stage.engine.number()));
-        self.scratch.push(path.clone());
+        let path = self.volatile(stage, "secret")?;
         std::fs::write(&path, value).map_err(file("write", &path))?;
         let mode = mount.mode.unwrap_or(0o400);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(file("chmod", &path))?;

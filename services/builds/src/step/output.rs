@@ -10,8 +10,7 @@ use crate::stage::Stage;
 /// No frame of the monitor is longer than a few pipe buffers.
 const MAX_FRAME: usize = 16 << 20;
 
-/// Passes the frames of an attached client on until the monitor closes the stream. What came on standard error is shown
-/// in red, as Docker does.
+/// Passes the frames of an attached client on until the monitor closes the stream.
 pub(super) async fn pass_on(stage: &Stage, socket: UnixStream) -> Result<(), BuildError> {
     socket.set_nonblocking(true).map_err(BuildError::part)?;
     let mut socket = tokio::net::UnixStream::from_std(socket).map_err(BuildError::part)?;
@@ -48,13 +47,7 @@ async fn send(stage: &Stage, text: String, is_error: bool) {
     if text.is_empty() {
         return;
     }
-    stage
-        .tell(if is_error {
-            format!("\u{1b}[91m{text}\u{1b}[0m")
-        } else {
-            text
-        })
-        .await;
+    stage.engine.progress.output(stage.part, text, is_error).await;
 }
 
 /// Text in pieces: a character that is cut waits for its other half.
