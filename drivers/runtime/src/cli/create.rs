@@ -1,11 +1,13 @@
 //! `create`: makes a container that waits for `start`. Also the part that `run` shares.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use cgroups::Cgroup;
 use oci::runtime::Spec;
+use serde::de::IgnoredAny;
 
 use super::flags::{Flag, Flags};
 use super::store::{Record, read_json};
@@ -96,7 +98,26 @@ pub(super) fn read_bundle(flags: &Flags) -> Result<(PathBuf, Spec), CliError> {
         );
         return Err(CliError::Usage(text));
     }
+    if spec.linux.is_none() {
+        refuse_elsewhere(&config)?;
+    }
     Ok((bundle, spec))
+}
+
+/// Refuses a bundle that is written for another system (config.md, "Platform-specific configuration").
+fn refuse_elsewhere(config: &Path) -> Result<(), CliError> {
+    const ELSEWHERE: [&str; 4] = ["freebsd", "solaris", "windows", "zos"];
+    let sections: BTreeMap<String, IgnoredAny> = read_json(config)?.unwrap_or_default();
+    match ELSEWHERE.iter().find(|name| sections.contains_key(**name)) {
+        None => Ok(()),
+        Some(name) => {
+            let text = format!(
+                "{}: {name}: the bundle is for another system than linux",
+                config.display()
+            );
+            Err(CliError::Usage(text))
+        }
+    }
 }
 
 fn make_claimed(
