@@ -24,6 +24,7 @@ fn main() {
         (Some("exec"), 1) => face::exec(),
         (Some("files"), 1) => face::files(),
         (Some("proxy"), _) => face::proxy(&arguments[1..]),
+        (Some("with-root"), _) => face::with_root(&arguments[1..]),
         (Some("compress-log"), _) => face::compress_log(&arguments[1..]),
         _ => command_line(arguments),
     }

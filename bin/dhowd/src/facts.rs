@@ -133,7 +133,8 @@ pub(crate) fn follow(settings: &Settings, info: &mut Info) {
         path: containers::BUILT_IN_RUNTIME.to_owned(),
         ..Runtime::default()
     };
-    info.runtimes = [(containers::BUILT_IN_RUNTIME.to_owned(), own)].into();
+    info.runtimes = crate::translate::runtimes(settings);
+    info.runtimes.insert(containers::BUILT_IN_RUNTIME.to_owned(), own);
 }
 
 fn warnings(info: &Info, open_addresses: &[String]) -> Vec<String> {

@@ -1,12 +1,14 @@
 //! The configuration in the words of each service.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use api_types::system::Runtime;
 use durable::InstanceTag;
 use networks::{AddressPool, DefaultBridge, Dns};
 
-use crate::config::Settings;
+use crate::config::{RuntimeProgram, Settings};
 
 /// What the networks are told.
 pub(crate) fn networks(settings: &Settings, tag: &InstanceTag) -> Result<networks::Config> {
@@ -98,12 +100,27 @@ pub(crate) fn containers(
     out.init = settings.init;
     out.no_new_privileges = settings.no_new_privileges;
     out.seccomp_profile = seccomp(&settings.seccomp_profile)?;
+    out.runtimes = runtimes(settings);
+    out.default_runtime.clone_from(&settings.default_runtime);
     out.log_driver.clone_from(&settings.log_driver);
     out.log_options.clone_from(&settings.log_opts);
     if let Some(seconds) = settings.default_stop_timeout {
         out.stop_timeout = seconds;
     }
     Ok(out)
+}
+
+/// The runtimes that are programs of their own.
+pub(crate) fn runtimes(settings: &Settings) -> BTreeMap<String, Runtime> {
+    let runtime = |program: &RuntimeProgram| Runtime {
+        path: program.path.clone(),
+        runtime_args: (!program.runtime_args.is_empty()).then(|| program.runtime_args.clone()),
+        ..Runtime::default()
+    };
+    let named = settings.runtimes.iter();
+    named
+        .map(|(name, program)| (name.clone(), runtime(program)))
+        .collect()
 }
 
 fn seccomp(profile: &str) -> Result<Option<String>> {

@@ -12,7 +12,7 @@ use crate::pump::Pump;
 use crate::supervise::Supervisor;
 use crate::supervise::container::Container;
 use crate::supervise::exec::Exec;
-use crate::{compress, files, inherit, init as pid1, proxy as ports};
+use crate::{compress, files, inherit, init as pid1, other_runtime, proxy as ports};
 
 /// Exit code of a face that was not started as [`crate::spawn()`] does it.
 const MISUSED: i32 = 2;
@@ -54,6 +54,11 @@ pub fn proxy(args: &[OsString]) -> ! {
 /// `dhow-runtime compress-log PATH MAX-FILE`: compresses rotated logs.
 pub fn compress_log(args: &[OsString]) -> ! {
     std::process::exit(compress::run(args))
+}
+
+/// `dhow-runtime with-root LOG TARGET PROGRAM ...`: becomes another OCI runtime that sees a container's root file system.
+pub fn with_root(args: &[OsString]) -> ! {
+    std::process::exit(other_runtime::with_root(args))
 }
 
 /// PID 1 of a container with `--init`, executed as `/sbin/docker-init`: `args` is the program and its arguments, perhaps

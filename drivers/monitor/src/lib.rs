@@ -14,6 +14,7 @@ pub mod face;
 mod files;
 mod inherit;
 mod init;
+mod other_runtime;
 pub mod plan;
 mod prepare;
 pub mod protocol;

@@ -53,6 +53,20 @@ pub struct Plan {
     /// With `--init`: the host path of `dhow-runtime`, which is bound read-only at `/sbin/docker-init` and runs as PID 1;
     /// it starts the process, forwards signals and reaps.
     pub init: Option<PathBuf>,
+    /// The runtime that makes the container, unless it is the built-in one.
+    #[serde(default)]
+    pub runtime: Option<OtherRuntime>,
+}
+
+/// Another OCI runtime, as a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRuntime {
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Arguments before the verb.
+    pub arguments: Vec<String>,
+    /// Its `--root`: where it remembers this one container.
+    pub root: PathBuf,
 }
 
 /// A user and groups as given by `-u` and `--group-add`, looked up in the image's `/etc/passwd` and `/etc/group`.
@@ -140,6 +154,9 @@ pub struct ExecPlan {
     pub cgroups_path: String,
     /// Terminal or pipes. `stdin_once` is the rule for execs.
     pub stdio: Stdio,
+    /// The runtime that has made the container, unless it is the built-in one.
+    #[serde(default)]
+    pub runtime: Option<OtherRuntime>,
 }
 
 /// One file operation in a container (`docker cp`, `docker export`).

@@ -8,6 +8,7 @@ mod ending;
 pub(crate) mod exec;
 mod job;
 mod peers;
+mod process;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use cgroups::{Cgroup, OomEvents};
 use linux::fd::SignalFd;
 use linux::process::Child;
 use log_drivers::Timestamp;
-use runtime::Created;
 use rustix::event::epoll::EventFlags;
 
 pub(crate) use self::job::{Job, Places, Ready};
 use self::peers::{PEERS, Peers};
+pub(crate) use self::process::Process;
 use crate::channel::{Channel, Listener};
 use crate::plan::StateFile;
 use crate::protocol::{Failure, Phase, PortTarget, Report, Request, VERSION};
@@ -45,7 +46,9 @@ pub(crate) struct Supervisor<J> {
     peers: Peers,
     listener: Option<(Listener, Watch)>,
     signals: Option<(SignalFd, Watch)>,
-    process: Option<(Created, Watch)>,
+    process: Option<(Process, Watch)>,
+    /// The streams of a process that runs already, until its start was asked for.
+    early: Option<Ends>,
     cgroup: Option<Cgroup>,
     oom: Option<(OomEvents, Watch)>,
     rootfs: Option<OwnedFd>,
@@ -73,6 +76,7 @@ impl<J: Job> Supervisor<J> {
             listener: None,
             signals: None,
             process: None,
+            early: None,
             cgroup: None,
             oom: None,
             rootfs: None,
@@ -179,8 +183,8 @@ impl<J: Job> Supervisor<J> {
 
     /// The process exists: tell it first, then do what the daemon need not wait for.
     fn created(&mut self, ready: Ready) -> linux::Result<()> {
-        let pid = ready.process.pid.as_raw_pid();
-        let start_time = linux::process::start_time(ready.process.pid).unwrap_or(0);
+        let pid = ready.process.pid().as_raw_pid();
+        let start_time = linux::process::start_time(ready.process.pid()).unwrap_or(0);
         self.phase = Phase::Created { pid, start_time };
         let hello = self.hello();
         self.broadcast(&hello);
@@ -190,12 +194,21 @@ impl<J: Job> Supervisor<J> {
             user: ready.user,
         });
         let mut watch = Watch::new(PROCESS);
-        watch.set(&self.reactor, &ready.process.pidfd, EventFlags::IN)?;
+        let early = ready.process.runs_already();
+        if !early {
+            watch.set(&self.reactor, ready.process.pidfd(), EventFlags::IN)?;
+        }
         self.process = Some((ready.process, watch));
         self.cgroup = ready.cgroup;
         self.rootfs = ready.rootfs;
         self.ports = ready.ports;
-        let completed = self.complete(ready.ends);
+        let ends = if early {
+            self.early = Some(ready.ends);
+            Ends::default()
+        } else {
+            ready.ends
+        };
+        let completed = self.complete(ends);
         if let Err(failure) = completed {
             self.give_up(failure);
         }
@@ -289,7 +302,7 @@ impl<J: Job> Supervisor<J> {
             }
             Request::Signal { signal } => {
                 let result = match &self.process {
-                    Some((process, _)) => linux::process::send_signal(&process.pidfd, signal),
+                    Some((process, _)) => linux::process::send_signal(process.pidfd(), signal),
                     None => Err(linux::Errno::SRCH),
                 };
                 if let Err(errno) = result {
@@ -340,7 +353,7 @@ impl<J: Job> Supervisor<J> {
         };
         let (pid, start_time) = (*pid, *start_time);
         let started_at = Timestamp::now();
-        match process.start() {
+        match process.start(&self.job) {
             Ok(()) => {
                 self.phase = Phase::Running {
                     pid,
@@ -349,18 +362,33 @@ impl<J: Job> Supervisor<J> {
                     oom_killed: false,
                 };
                 self.broadcast(&Report::Started { at: started_at });
+                self.connect_early();
                 // `Hello` says the same; this is for a daemon that finds this monitor dead.
                 let _ = self.write_state();
                 self.start_proxy();
                 // Plan, spec and filter are not needed any more, and this process may wait for months.
                 linux::process::release_free_memory();
             }
-            Err(error) => {
+            Err(failure) => {
                 // It has ended and is reaped already.
                 self.process = None;
-                let failure = self.job.start_failure(&error);
                 self.fail(Report::StartFailed(failure));
             }
+        }
+    }
+
+    /// Begins to listen to a process that ran before its start was asked for.
+    fn connect_early(&mut self) {
+        let Some(ends) = self.early.take() else { return };
+        let Some((process, watch)) = &mut self.process else {
+            return;
+        };
+        let connected = self
+            .pump
+            .connect(&self.reactor, ends)
+            .and_then(|()| watch.set(&self.reactor, process.pidfd(), EventFlags::IN));
+        if connected.is_err() {
+            self.shut_down();
         }
     }
 

@@ -414,8 +414,15 @@ impl ExecStart {
         let state_dir = self.state_dir();
         launch::make_dir(&state_dir)?;
         let container = self.container(&view);
-        let filter = self.house.filters.of(&container, &self.house.settings)?;
-        let plan = self.plan(&view, &container, &filter, has_input)?;
+        let mut plan = self.plan(&view, &container, has_input)?;
+        plan.runtime = crate::runtime::of(&self.house, &view.record)?;
+        // Another runtime gives a process the filter that it has given the container.
+        let filter = match plan.runtime {
+            None => self.house.filters.of(&container, &self.house.settings)?,
+            Some(_) => Filter::None,
+        };
+        plan.seccomp = filter.description();
+        plan.filter = filter.file().map(|_| Fd(1));
         let runtime = self.house.parts.runtime.clone();
         let work = move || {
             let fds = [Some(&init), filter.file()];
@@ -451,14 +458,8 @@ impl ExecStart {
         container
     }
 
-    /// The plan of a face that inherits the container's init and, if it is compiled, the filter.
-    fn plan(
-        &self,
-        view: &View,
-        container: &Record,
-        filter: &Filter,
-        has_input: bool,
-    ) -> Result<ExecPlan, Error> {
+    /// The plan of a face that inherits the container's init; runtime and filter are still to come.
+    fn plan(&self, view: &View, container: &Record, has_input: bool) -> Result<ExecPlan, Error> {
         let (record, request) = (&view.record, &self.exec.request);
         let settings = &self.house.settings;
         // One that has gone away since tells nothing; that is no reason not to start.
@@ -508,8 +509,8 @@ impl ExecStart {
                 user: Some(user.clone()),
                 group_add: record.host_config.group_add.clone().unwrap_or_default(),
             },
-            seccomp: filter.description(),
-            filter: filter.file().map(|_| Fd(1)),
+            seccomp: None,
+            filter: None,
             cgroups_path: spec::cgroup_path(record, settings),
             stdio: Stdio {
                 tty: self.terminal,
@@ -523,6 +524,7 @@ impl ExecStart {
                         width: width.into(),
                     }),
             },
+            runtime: None,
         })
     }
 

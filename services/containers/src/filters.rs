@@ -71,6 +71,15 @@ impl Filters {
     }
 }
 
+/// The description of a container's filter, for a runtime that compiles it itself.
+///
+/// # Errors
+/// A profile that cannot be read.
+pub(crate) fn described(record: &Record, settings: &Settings) -> Result<Filter, Error> {
+    let seccomp = spec::seccomp_choice(record, settings)?.resolve()?;
+    Ok(seccomp.map_or(Filter::None, |seccomp| Filter::Described(Box::new(seccomp))))
+}
+
 fn make(choice: &SeccompChoice) -> Result<Filter, Error> {
     let Some(seccomp) = choice.resolve()? else {
         return Ok(Filter::None);

@@ -33,6 +33,7 @@ mod ready;
 mod record;
 mod requests;
 mod restore;
+mod runtime;
 mod service;
 mod settings;
 mod spec;
@@ -52,6 +53,7 @@ pub use requests::{
     AttachRequest, ClientSocket, CommitRequest, Counts, ListRequest, LogRequest, PutArchive, RemoveRequest,
     StopRequest, WaitCondition,
 };
+pub use runtime::find as find_program;
 pub use service::{Containers, Parts};
 pub use settings::{BUILT_IN_RUNTIME, Settings};
 pub use wait::Waiter;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use api_types::container::Ulimit;
+use api_types::system::Runtime;
 
 /// The part of the configuration that containers depend on. Fixed while the daemon runs.
 #[derive(Clone, Debug)]
@@ -36,6 +37,10 @@ pub struct Settings {
     pub stop_timeout: i64,
     /// The program that is PID 1 of a container with `--init`: `dhow-runtime` itself.
     pub init_path: PathBuf,
+    /// `runtimes`: other OCI runtimes by name.
+    pub runtimes: BTreeMap<String, Runtime>,
+    /// `default-runtime`: one of them, or the built-in one.
+    pub default_runtime: String,
     /// `proxies` and `http-proxy`, ... : variables that every container gets unless it sets them itself.
     pub proxy_environment: Vec<String>,
 }
@@ -58,6 +63,8 @@ impl Settings {
             log_options: BTreeMap::new(),
             stop_timeout: 10,
             init_path,
+            runtimes: BTreeMap::new(),
+            default_runtime: BUILT_IN_RUNTIME.into(),
             proxy_environment: Vec::new(),
         }
     }

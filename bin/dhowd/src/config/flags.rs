@@ -123,6 +123,7 @@ fn value(key: &Key, matches: &ArgMatches) -> Result<Option<Value>, clap::Error> 
         Kind::List => Ok(list().map(|l| json!(l))),
         Kind::Map => entries(|t| t.split_once('=').map(|(k, v)| (k.to_owned(), json!(v)))),
         Kind::Ulimits => entries(ulimit),
+        Kind::Runtimes => entries(runtime),
         Kind::Pools => {
             let Some(list) = list() else { return Ok(None) };
             let pools: Vec<_> = list
@@ -144,6 +145,12 @@ fn ulimit(text: &str) -> Option<(String, Value)> {
         name.to_owned(),
         json!({ "Name": name, "Soft": soft, "Hard": hard }),
     ))
+}
+
+/// `runc=/usr/sbin/runc`.
+fn runtime(text: &str) -> Option<(String, Value)> {
+    let (name, path) = text.split_once('=')?;
+    (!name.is_empty() && !path.is_empty()).then(|| (name.to_owned(), json!({ "path": path })))
 }
 
 /// `base=10.0.0.0/8,size=24`.

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Ulimits,
     /// `base=CIDR,size=N`, may be repeated.
     Pools,
+    /// `name=path`, may be repeated.
+    Runtimes,
     /// Only in the file.
     FileOnly,
 }
@@ -339,7 +341,13 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     acts("resolv-conf", Kind::Text, "The host's resolv.conf"),
     later("rootless"),
-    later("runtimes"),
+    flag(
+        "runtimes",
+        "add-runtime",
+        None,
+        Kind::Runtimes,
+        "OCI runtime to offer besides the built-in one: name=path",
+    ),
     acts(
         "seccomp-profile",
         Kind::Text,

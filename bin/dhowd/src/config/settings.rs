@@ -22,6 +22,18 @@ pub(crate) struct Pool {
     pub(crate) size: u8,
 }
 
+/// One of `runtimes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct RuntimeProgram {
+    /// Path, or a name that is looked for in PATH.
+    pub(crate) path: String,
+    /// Arguments before the verb.
+    pub(crate) runtime_args: Vec<String>,
+    /// A shim of containerd: there is none here.
+    pub(crate) runtime_type: String,
+}
+
 /// Every key that is obeyed; see `keys.rs` for what they mean.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -76,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) registry_mirror_prefixes: BTreeMap<String, Vec<String>>,
     pub(crate) registry_mirrors: Vec<String>,
     pub(crate) resolv_conf: Option<PathBuf>,
+    pub(crate) runtimes: BTreeMap<String, RuntimeProgram>,
     pub(crate) seccomp_profile: String,
     pub(crate) shutdown_timeout: Option<i64>,
     pub(crate) storage_driver: String,
@@ -112,6 +125,17 @@ impl Settings {
         default(&mut self.default_ipc_mode, "private");
         default(&mut self.storage_driver, "overlay2");
         default(&mut self.default_runtime, containers::BUILT_IN_RUNTIME);
+        // Docker has it without being told; here it is there when the host has it.
+        if !self.runtimes.contains_key("runc") && containers::find_program("runc").is_some() {
+            let path = "runc".to_owned();
+            self.runtimes.insert(
+                path.clone(),
+                RuntimeProgram {
+                    path,
+                    ..RuntimeProgram::default()
+                },
+            );
+        }
         if self.data_root.as_os_str().is_empty() {
             self.data_root = "/var/lib/dhow".into();
         }
@@ -176,10 +200,9 @@ impl Settings {
         if !self.data_root.is_absolute() || !self.exec_root.is_absolute() {
             return invalid("data-root and exec-root must be absolute paths".to_owned());
         }
-        if !matches!(
-            self.default_runtime.as_str(),
-            "runc" | containers::BUILT_IN_RUNTIME
-        ) {
+        self.check_runtimes()?;
+        let default = self.default_runtime.as_str();
+        if default != containers::BUILT_IN_RUNTIME && !self.runtimes.contains_key(default) {
             return invalid(format!(
                 "specified default runtime '{}' does not exist",
                 self.default_runtime
@@ -188,6 +211,27 @@ impl Settings {
         self.shm_size()?;
         crate::registries::check(self)?;
         self.api_floor().map(drop)
+    }
+
+    fn check_runtimes(&self) -> Result<(), ConfigError> {
+        for (name, runtime) in &self.runtimes {
+            let invalid = |why: &str| Err(ConfigError::Invalid(format!("runtime '{name}': {why}")));
+            if name == containers::BUILT_IN_RUNTIME {
+                return Err(ConfigError::Invalid(format!("runtime name '{name}' is reserved")));
+            }
+            if !runtime.runtime_type.is_empty() {
+                return invalid(
+                    "runtimeType names a shim of containerd, which dhow does not use: configure a path",
+                );
+            }
+            if runtime.path.is_empty() {
+                return invalid("a path must be configured");
+            }
+            if runtime.path.contains('/') && !runtime.path.starts_with('/') {
+                return invalid("path must be absolute, or a name that is looked for in PATH");
+            }
+        }
+        Ok(())
     }
 
     /// `default-shm-size` in bytes: a number, or a text such as `64m`.

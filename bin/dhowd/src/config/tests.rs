@@ -145,6 +145,22 @@ fn values_that_make_no_sense_are_refused_by_name() {
             r#"{"default-runtime":"kata"}"#,
             "specified default runtime 'kata' does not exist",
         ),
+        (
+            r#"{"runtimes":{"dhow-runtime":{"path":"/bin/x"}}}"#,
+            "runtime name 'dhow-runtime' is reserved",
+        ),
+        (
+            r#"{"runtimes":{"x":{}}}"#,
+            "runtime 'x': a path must be configured",
+        ),
+        (
+            r#"{"runtimes":{"x":{"path":"./x"}}}"#,
+            "runtime 'x': path must be absolute",
+        ),
+        (
+            r#"{"runtimes":{"x":{"runtimeType":"io.containerd.kata.v2"}}}"#,
+            "runtimeType",
+        ),
         (r#"{"min-api-version":"1.12"}"#, "min-api-version"),
         (r#"{"ip":"localhost"}"#, "\"ip\""),
         ("[]", "FILE"),
@@ -153,6 +169,25 @@ fn values_that_make_no_sense_are_refused_by_name() {
         let error = load_text(file, &[]).unwrap_err();
         assert!(error.contains(text), "{file}: {error}");
     }
+}
+
+#[test]
+fn runtimes_come_from_the_file_or_from_flags() {
+    let file =
+        r#"{"default-runtime":"own","runtimes":{"own":{"path":"/opt/own","runtimeArgs":["--debug"]}}}"#;
+    let own = load_text(file, &[]).unwrap().settings;
+    assert_eq!(own.default_runtime, "own");
+    assert_eq!(own.runtimes["own"].runtime_args, ["--debug"]);
+    let flags = ["--add-runtime", "own=/opt/own", "--add-runtime", "other=other"];
+    let both = load_text("", &flags).unwrap().settings;
+    assert_eq!(both.runtimes["own"].path, "/opt/own");
+    assert_eq!(both.runtimes["other"].path, "other");
+    assert!(load_text("", &["--add-runtime", "own"]).is_err());
+    assert!(
+        load_text(file, &["--add-runtime", "x=/x"])
+            .unwrap_err()
+            .contains("runtimes")
+    );
 }
 
 #[test]

@@ -7,8 +7,9 @@ use cgroups::{Cgroup, Layout};
 use runtime::{CreateOptions, RootfsSource, Stdio};
 use rustix::fs::{Gid, Uid};
 
-use super::{Job, Places, Ready};
+use super::{Job, Places, Process, Ready};
 use crate::inherit;
+use crate::other_runtime::{Driver, Root, borrowed};
 use crate::plan::{self, Plan};
 use crate::prepare::{PrepareError, prepare};
 use crate::protocol::{Failure, PortTarget, ResolvedUser};
@@ -19,6 +20,8 @@ pub(crate) struct Container {
     /// Taken by `create`, so that a running monitor does not keep it in memory.
     plan: Option<Box<Plan>>,
     log: log_drivers::Config,
+    /// The runtime that has made it, unless it is the built-in one.
+    other: Option<Driver>,
 }
 
 impl Container {
@@ -26,6 +29,7 @@ impl Container {
         Container {
             log: plan.log.clone(),
             plan: Some(Box::new(plan)),
+            other: None,
         }
     }
 
@@ -67,6 +71,11 @@ impl Job for Container {
             process.console_size = plan.stdio.console_size.clone().or(process.console_size.take());
         }
         let (rootfs, user) = prepare(&mut plan).map_err(|error| prepare_failure(&error))?;
+        if let Some(runtime) = plan.runtime.take() {
+            let driver = Driver::new(runtime, plan.id.clone(), plan.state_dir.clone());
+            self.other = Some(driver.clone());
+            return create_with(driver, *plan, rootfs, user, netns, ports);
+        }
         let cgroup = make_cgroup(&plan)?;
         let undo = |cgroup: Option<Cgroup>| {
             if let Some(cgroup) = cgroup {
@@ -85,9 +94,9 @@ impl Job for Container {
         });
         match made {
             Ok((mut process, mut ends, kept)) => {
-                take_terminal(&mut process, &mut ends)?;
+                take_terminal(process.master.take(), &mut ends)?;
                 Ok(Ready {
-                    process,
+                    process: Process::BuiltIn(Box::new(process)),
                     ends,
                     user,
                     cgroup,
@@ -113,6 +122,12 @@ impl Job for Container {
         runtime_failure(error)
     }
 
+    fn end(&mut self) {
+        if let Some(driver) = self.other.take() {
+            driver.delete();
+        }
+    }
+
     fn tells_clients(&self) -> bool {
         false
     }
@@ -122,6 +137,37 @@ impl Job for Container {
             .compress
             .then(|| (self.log.path.clone(), self.log.max_file))
     }
+}
+
+/// Has another runtime make the container.
+fn create_with(
+    driver: Driver,
+    plan: Plan,
+    rootfs: OwnedFd,
+    user: ResolvedUser,
+    netns: Option<OwnedFd>,
+    ports: Vec<(PortTarget, OwnedFd)>,
+) -> Result<Ready, Failure> {
+    let path = plan.spec.linux.as_ref().map(|linux| linux.cgroups_path.clone());
+    let (stdio, mut ends) = connect(&plan.stdio, &user)?;
+    let root = Root {
+        mount: rootfs.as_fd(),
+        netns: netns.as_ref().map(AsFd::as_fd),
+    };
+    let mut made = driver.create(plan.spec, &root, borrowed(&stdio))?;
+    take_terminal(made.master.take(), &mut ends)?;
+    // The runtime has made it; one that has not is none that could be watched.
+    let cgroup = path
+        .filter(|path| !path.is_empty())
+        .and_then(|path| Cgroup::open(&Layout::detect().ok()?, &path).ok());
+    Ok(Ready {
+        process: Process::Other(made, Some(driver)),
+        ends,
+        user,
+        cgroup,
+        rootfs: Some(rootfs),
+        ports,
+    })
 }
 
 fn take_ports(ports: &[plan::Port]) -> Result<Vec<(PortTarget, OwnedFd)>, Failure> {
@@ -203,8 +249,8 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), linux::Errno> {
 }
 
 /// The terminal's master serves both directions.
-pub(super) fn take_terminal(process: &mut runtime::Created, ends: &mut Ends) -> Result<(), Failure> {
-    if let Some(master) = process.master.take() {
+pub(super) fn take_terminal(master: Option<OwnedFd>, ends: &mut Ends) -> Result<(), Failure> {
+    if let Some(master) = master {
         ends.stdin = Some(rustix::io::fcntl_dupfd_cloexec(master.as_fd(), 3).map_err(streams_failure)?);
         ends.stdout = Some(master);
     }

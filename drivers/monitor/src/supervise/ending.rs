@@ -12,7 +12,7 @@ impl<J: Job> Supervisor<J> {
     /// The process was created but must not run.
     pub(super) fn give_up(&mut self, failure: Failure) {
         if let Some((process, _)) = self.process.take() {
-            let _ = linux::process::send_signal(&process.pidfd, SIGKILL);
+            let _ = linux::process::send_signal(process.pidfd(), SIGKILL);
             let _ = process.wait();
         }
         self.fail(Report::StartFailed(failure));
@@ -52,7 +52,7 @@ impl<J: Job> Supervisor<J> {
             Phase::Running { .. } => {
                 if let Some((process, _)) = &self.process {
                     // It may have ended this moment.
-                    let _ = linux::process::send_signal(&process.pidfd, SIGKILL);
+                    let _ = linux::process::send_signal(process.pidfd(), SIGKILL);
                 }
                 self.kill_group();
             }
@@ -146,6 +146,7 @@ impl<J: Job> Supervisor<J> {
         self.ports.clear();
         self.rootfs = None;
         self.oom = None;
+        self.job.end();
         if let Some(cgroup) = self.cgroup.take() {
             // What cannot be removed now is swept by the daemon: its name says whose it is.
             drop(cgroup.remove());

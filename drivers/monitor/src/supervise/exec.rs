@@ -8,8 +8,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use super::container::{connect, engine_failure, take_terminal};
-use super::{Job, Places, Ready};
+use super::{Job, Places, Process, Ready};
 use crate::inherit;
+use crate::other_runtime::{Driver, borrowed};
 use crate::plan::ExecPlan;
 use crate::prepare::apply_user;
 use crate::protocol::{Failure, ResolvedUser};
@@ -74,6 +75,10 @@ impl Job for Exec {
             .console_size
             .clone()
             .or(plan.process.console_size.take());
+        if let Some(runtime) = plan.runtime.take() {
+            let driver = Driver::new(runtime, plan.container.clone(), plan.state_dir.clone());
+            return exec_with(&driver, &plan, user);
+        }
         let cgroup = if plan.cgroups_path.is_empty() {
             None
         } else {
@@ -94,9 +99,9 @@ impl Job for Exec {
         };
         let mut process =
             runtime::exec(target, &plan.process, options).map_err(|error| self.start_failure(&error))?;
-        take_terminal(&mut process, &mut ends)?;
+        take_terminal(process.master.take(), &mut ends)?;
         Ok(Ready {
-            process,
+            process: Process::BuiltIn(Box::new(process)),
             ends,
             user,
             cgroup: None,
@@ -128,6 +133,21 @@ impl Job for Exec {
     fn compressed_log(&self) -> Option<(PathBuf, u32)> {
         None
     }
+}
+
+/// Has the container's own runtime run the process.
+fn exec_with(driver: &Driver, plan: &ExecPlan, user: ResolvedUser) -> Result<Ready, Failure> {
+    let (stdio, mut ends) = connect(&plan.stdio, &user)?;
+    let mut made = driver.exec(&plan.process, borrowed(&stdio))?;
+    take_terminal(made.master.take(), &mut ends)?;
+    Ok(Ready {
+        process: Process::Other(made, None),
+        ends,
+        user,
+        cgroup: None,
+        rootfs: None,
+        ports: Vec::new(),
+    })
 }
 
 /// Looks the user up in the container as it is now, volumes and later changes included.

@@ -4,14 +4,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use cgroups::Cgroup;
-use runtime::Created;
 
+use super::Process;
 use crate::protocol::{Failure, PortTarget, ResolvedUser};
 use crate::pump::{Ends, Pump};
 
 /// A created process with everything that came of it.
 pub(crate) struct Ready {
-    pub(crate) process: Created,
+    pub(crate) process: Process,
     pub(crate) ends: Ends,
     pub(crate) user: ResolvedUser,
     /// Its own group, to be emptied and removed at its end.
@@ -30,6 +30,8 @@ pub(crate) trait Job {
     fn complete(&mut self, pump: &mut Pump) -> Result<(), Failure>;
     /// The failure of `execve`, in Docker's words.
     fn start_failure(&self, error: &runtime::Error) -> Failure;
+    /// After the process's end: frees what its maker keeps.
+    fn end(&mut self) {}
     /// Whether attached clients shall read why it could not be started.
     fn tells_clients(&self) -> bool;
     /// The log's file and how many are kept, if rotated ones are to be compressed.

@@ -190,6 +190,7 @@ impl Container {
             filter: None,
             ports: Vec::new(),
             init: None,
+            runtime: None,
         };
         Container {
             directory,
@@ -282,6 +283,7 @@ impl Container {
                 stdin_once: true,
                 ..Stdio::default()
             },
+            runtime: None,
         }
     }
 

@@ -4,8 +4,7 @@ use api_types::container::{Config, HostConfig};
 
 use crate::house::House;
 use crate::record::NetworkMode;
-use crate::settings::BUILT_IN_RUNTIME;
-use crate::{Error, health, spec};
+use crate::{Error, health, runtime, spec};
 
 fn invalid<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Invalid(text.into()))
@@ -38,7 +37,7 @@ pub(super) fn fill(house: &House, config: &mut Config, host: &mut HostConfig, id
             usual
         },
     );
-    text(&mut host.runtime, BUILT_IN_RUNTIME);
+    text(&mut host.runtime, &settings.default_runtime);
     // What the command sends for «not given»; docker shows neither.
     host.memory_swappiness = host.memory_swappiness.filter(|value| *value != -1);
     config.volumes = config.volumes.take().filter(|volumes| !volumes.is_empty());
@@ -118,9 +117,7 @@ pub(super) fn check(house: &House, config: &Config, host: &HostConfig) -> Result
     spec::validate(host, house.cpus)?;
     modes(host)?;
     policy(host)?;
-    if host.runtime != BUILT_IN_RUNTIME {
-        return invalid(format!("unknown or invalid runtime name: {}", host.runtime));
-    }
+    runtime::check(host, &house.settings)?;
     not_available(host)?;
     health::check(config.healthcheck.as_ref())?;
     // The kernel's bound (uname(2)); docker has no other, but a line break would forge lines of /etc/hosts.

@@ -161,7 +161,11 @@ pub(super) fn spawn(
     let host = &record.host_config;
     let devices = devices(record)?;
     let linked = links::environment(house, record)?;
-    let filter = house.filters.of(record, &house.settings)?;
+    let runtime = crate::runtime::of(house, record)?;
+    let filter = match runtime {
+        None => house.filters.of(record, &house.settings)?,
+        Some(_) => crate::filters::described(record, &house.settings)?,
+    };
     let spec = spec::build(&Inputs {
         record,
         linked: &linked,
@@ -216,6 +220,7 @@ pub(super) fn spawn(
             .init
             .unwrap_or(house.settings.init)
             .then(|| house.settings.init_path.clone()),
+        runtime,
     };
     monitor::spawn(house.parts.runtime.as_fd(), &plan, &fds).map_err(Error::part)
 }
