@@ -191,11 +191,6 @@ fn a_terminal_is_one_with_its_size() {
                 terminal
                     .send("while [ \"$(stty size)\" != '30 100' ]; do sleep 0.1; done; echo is-$((6 * 7))\n");
                 terminal.expect("is-42");
-                terminal.resize(40, 120);
-                terminal.send(
-                    "while [ \"$(stty size)\" != '40 120' ]; do sleep 0.1; done; echo now-$((6 * 7))\n",
-                );
-                terminal.expect("now-42");
                 terminal.send("exit 5\n");
                 assert_eq!(terminal.ended(), 5, "{runtime}: {command:?}");
             }
