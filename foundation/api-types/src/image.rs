@@ -25,6 +25,9 @@ pub struct Summary {
     /// OCI descriptor (API 1.48, only with a multi-platform store).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<Descriptor>,
+    /// The platforms that are here (API 1.47, only if asked for).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<Vec<ManifestSummary>>,
     /// `repository@sha256:...`.
     pub repo_digests: Vec<String>,
     /// `repository:tag`; empty for a dangling image.
@@ -36,6 +39,56 @@ pub struct Summary {
     /// The same; only in replies below API 1.44.
     #[serde(skip_serializing_if = "omit::zero")]
     pub virtual_size: i64,
+}
+
+/// An image of one platform, as the list shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ManifestSummary {
+    /// Digest of the manifest.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// Whether all of it is here.
+    pub available: bool,
+    /// `image`, `attestation` or `unknown`.
+    pub kind: String,
+    /// How much it takes.
+    pub size: ManifestSize,
+    /// Only of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_data: Option<ManifestImage>,
+}
+
+/// Bytes of a manifest and of what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ManifestSize {
+    /// Documents and packed layers that are kept.
+    pub content: i64,
+    /// Those and the unpacked layers.
+    pub total: i64,
+}
+
+/// What is special about the manifest of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ManifestImage {
+    /// What it runs on.
+    pub platform: crate::descriptor::Platform,
+    /// Containers that use it.
+    pub containers: Vec<String>,
+    /// How much it takes.
+    pub size: ManifestImageSize,
+}
+
+/// Bytes of an image that can be run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ManifestImageSize {
+    /// Of all unpacked layers.
+    pub unpacked: i64,
 }
 
 /// Reply of `GET /images/{name}/json`.
@@ -206,6 +259,26 @@ pub struct DistributionInspect {
     pub descriptor: crate::descriptor::Descriptor,
     /// The platforms that it is for.
     pub platforms: Vec<crate::descriptor::Platform>,
+}
+
+/// One element of `GET /images/{name}/layers`, which only dhow has; the lowest layer comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Layer {
+    /// Digest of its plain archive.
+    #[serde(rename = "DiffID")]
+    pub diff_id: String,
+    /// Digest of it and all layers below (image-spec, "Layer ChainID").
+    #[serde(rename = "ChainID")]
+    pub chain_id: String,
+    /// Bytes of its files.
+    pub size: u64,
+    /// Bytes of its plain archive.
+    pub archive_size: u64,
+    /// The step of the image's history that made it; empty if none says so.
+    pub created_by: String,
+    /// The other images that have the same layer: a name of each, or its id.
+    pub shared_with: Vec<String>,
 }
 
 /// Reply of `POST /auth`.

@@ -1,7 +1,8 @@
 //! `/images`: one method per call.
 
 use api_types::Filters;
-use api_types::image::LoginReply;
+use api_types::container::Change;
+use api_types::image::{IdResponse, Layer, LoginReply, Summary};
 
 use crate::call::{Body, Reply};
 use crate::query::{Query, segment};
@@ -47,6 +48,23 @@ impl Client {
             .await
     }
 
+    /// The list with the platforms of each image.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_tree(&self, all: bool, filters: &Filters) -> Result<Vec<Summary>, ClientError> {
+        let query = Query::new()
+            .with_flag("all", all)
+            .with_flag("manifests", true)
+            .with_filters(filters);
+        self.get("/images/json")
+            .query(query)
+            .send()
+            .await?
+            .json(self)
+            .await
+    }
+
     /// Everything about one image, as bytes.
     ///
     /// # Errors
@@ -73,6 +91,44 @@ impl Client {
             .await?
             .bytes(self)
             .await
+    }
+
+    /// Its layers, the lowest first; only a daemon of dhow tells.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_layers(&self, name: &str) -> Result<Vec<Layer>, ClientError> {
+        let path = format!("/images/{}/layers", segment(name));
+        self.get(path).send().await?.json(self).await
+    }
+
+    /// What differs between the image `since` and this one; only a daemon of dhow tells.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_changes(&self, name: &str, since: &str) -> Result<Vec<Change>, ClientError> {
+        let path = format!("/images/{}/changes", segment(name));
+        let query = Query::new().with("since", since);
+        self.get(path).query(query).send().await?.json(self).await
+    }
+
+    /// Makes one layer of all above the image `since` (empty: of all); the id of the new image. Only a daemon of dhow can.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn image_squash(
+        &self,
+        name: &str,
+        since: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<IdResponse, ClientError> {
+        let path = format!("/images/{}/squash", segment(name));
+        let query = Query::new()
+            .with_some("since", since)
+            .with_some("repo", repository)
+            .with_some("tag", tag);
+        self.post(path).query(query).send().await?.json(self).await
     }
 
     /// Gives an image a name more.
@@ -135,8 +191,13 @@ impl Client {
     ///
     /// # Errors
     /// As all calls.
-    pub async fn image_save(&self, names: &[String], platforms: &[String]) -> Result<Reply, ClientError> {
-        let mut query = Query::new();
+    pub async fn image_save(
+        &self,
+        names: &[String],
+        since: &str,
+        platforms: &[String],
+    ) -> Result<Reply, ClientError> {
+        let mut query = Query::new().with_some("since", since);
         for name in names {
             query = query.with("names", name);
         }

@@ -1,6 +1,7 @@
 //! `dhow image`: one file per command.
 
 pub(crate) mod build;
+pub(crate) mod diff;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod inspect;
@@ -11,8 +12,10 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod save;
+pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod transfer;
+pub(crate) mod tree;
 
 use api_types::progress::Message;
 use client::Reply;

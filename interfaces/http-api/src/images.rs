@@ -1,5 +1,6 @@
 //! Images: list, inspect, history, tag, remove, prune, commit.
 
+mod beside;
 mod registry;
 mod transfer;
 
@@ -12,6 +13,7 @@ use api_types::decode;
 use api_types::image::IdResponse;
 use hyper::StatusCode;
 
+pub(crate) use beside::{differences, layers, squash};
 pub(crate) use registry::{distribution, login, push, search};
 pub(crate) use transfer::{create, load, reader, save, save_all};
 
@@ -30,18 +32,27 @@ pub(crate) async fn list(images: Arc<Images>, call: Call) -> Outcome {
     }
     let shared_size = call.version.at_least(42) && call.query.flag("shared-size");
     let mut list = images.summaries(call.query.flag("all"), &filters, shared_size)?;
-    list.iter_mut()
-        .for_each(|i| gates::image_summary(call.version, i));
+    let manifests = call.version.at_least(47) && call.query.flag("manifests");
+    for summary in &mut list {
+        gates::image_summary(call.version, summary);
+        let id = summary.id.parse().ok().filter(|_| manifests);
+        // One that is deleted meanwhile has none.
+        summary.manifests = id.map(|id| images.manifest_summary(&id).into_iter().collect());
+    }
     reply::ok(&list)
 }
 
 /// `GET /images/{name}/json`.
 pub(crate) async fn inspect(images: Arc<Images>, call: Call) -> Outcome {
+    let platforms = transfer::platforms(&call)?;
+    images.resolve(call.name())?.check_platform(&platforms)?;
     reply::ok(&gates::image_inspect(call.version, images.inspect(call.name())?))
 }
 
 /// `GET /images/{name}/history`.
 pub(crate) async fn history(images: Arc<Images>, call: Call) -> Outcome {
+    let platforms = transfer::platforms(&call)?;
+    images.resolve(call.name())?.check_platform(&platforms)?;
     reply::ok(&images.history(call.name())?)
 }
 

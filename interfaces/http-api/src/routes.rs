@@ -101,6 +101,9 @@ routes! {
     GET    "/images/{name}/get" => image::save [images];
     GET    "/images/{name}/json" => image::inspect [images];
     GET    "/images/{name}/history" => image::history [images];
+    GET    "/images/{name}/layers" => image::layers [images];
+    GET    "/images/{name}/changes" => image::differences [images];
+    POST   "/images/{name}/squash" => image::squash [images];
     POST   "/images/{name}/tag" => image::tag [images];
     DELETE "/images/{name}" => image::remove [images];
 

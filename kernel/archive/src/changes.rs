@@ -1,5 +1,7 @@
 //! What differs between a layer and what lies below it, as `docker diff` shows it.
 
+mod content;
+
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Stat};
@@ -145,15 +147,36 @@ fn merged_names(lowers: &[OwnedFd]) -> Result<Vec<Vec<u8>>, Errno> {
 /// # Errors
 /// [`PackError::File`].
 pub fn changes_between(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> Result<Vec<Change>, PackError> {
+    between(old, new, Depth::Attributes)
+}
+
+/// [`changes_between`] for trees of different origin, where equal size and time say nothing: the content of files is
+/// compared, too, unless both are the very same file.
+///
+/// # Errors
+/// [`PackError::File`].
+pub fn differences_between(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> Result<Vec<Change>, PackError> {
+    between(old, new, Depth::Content)
+}
+
+fn between(old: BorrowedFd<'_>, new: BorrowedFd<'_>, depth: Depth) -> Result<Vec<Change>, PackError> {
     let mut found = Vec::new();
-    tree_level(Some(&duplicate(old)?), &duplicate(new)?, b"", &mut found)?;
+    tree_level(Some(&duplicate(old)?), &duplicate(new)?, b"", depth, &mut found)?;
     Ok(found)
+}
+
+/// How closely files are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Attributes,
+    Content,
 }
 
 fn tree_level(
     old: Option<&OwnedFd>,
     new: &OwnedFd,
     path: &[u8],
+    depth: Depth,
     found: &mut Vec<Change>,
 ) -> Result<(), PackError> {
     refuse_abyss(path)?;
@@ -185,7 +208,9 @@ fn tree_level(
             Some(before) => {
                 let same = same_attributes(&now, &before)
                     && (is_directory || now.st_size == before.st_size)
-                    && same_xattrs(old, new, &name).map_err(failed("getxattr"))?;
+                    && same_xattrs(old, new, &name).map_err(failed("getxattr"))?
+                    && (depth == Depth::Attributes
+                        || content::same(old, new, &name, &before, &now).map_err(failed("read"))?);
                 if !same {
                     record(found, ChangeKind::Modified, whole.clone());
                 }
@@ -197,7 +222,7 @@ fn tree_level(
                 Some(old) => Some(tree::open_directory(old, &name).map_err(failed("open"))?),
                 None => None,
             };
-            tree_level(old_below.as_ref(), &below, &whole, found)?;
+            tree_level(old_below.as_ref(), &below, &whole, depth, found)?;
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ mod tree;
 pub mod unpack;
 pub mod writer;
 
-pub use changes::{Change, ChangeKind, changes, changes_between};
+pub use changes::{Change, ChangeKind, changes, changes_between, differences_between};
 pub use entry::{Entry, EntryKind, Timestamp};
 pub use error::{PackError, ReadError, SplitError, UnpackError};
 pub use ids::{IdMap, IdRange};

@@ -423,24 +423,9 @@ impl Containers {
     /// The layer cannot be read.
     pub async fn changes(&self, name: &str) -> Result<Vec<Change>, Error> {
         let cell = self.find(name)?;
-        let changes = self
-            .house
-            .parts
-            .images
-            .container_changes(&cell.id)
-            .await
-            .map_err(Error::part)?;
-        Ok(changes
-            .into_iter()
-            .map(|change| Change {
-                kind: match change.kind {
-                    archive::ChangeKind::Modified => 0,
-                    archive::ChangeKind::Added => 1,
-                    archive::ChangeKind::Deleted => 2,
-                },
-                path: String::from_utf8_lossy(&change.path).into_owned(),
-            })
-            .collect())
+        let images = &self.house.parts.images;
+        let changes = images.container_changes(&cell.id).await.map_err(Error::part)?;
+        Ok(changes.into_iter().map(images::shown_change).collect())
     }
 
     /// The whole file system as a tar.

@@ -108,7 +108,7 @@ impl Images {
         Ok(Some(BuiltLayer { _pin, diff_id }))
     }
 
-    fn image_pin(&self, image: Option<&Digest>) -> Result<Option<Pin>, ImageError> {
+    pub(crate) fn image_pin(&self, image: Option<&Digest>) -> Result<Option<Pin>, ImageError> {
         let Some(image) = image else { return Ok(None) };
         let state = self.read();
         let entry = state.images.get(image);

@@ -56,6 +56,22 @@ pub enum ImageError {
     /// No container has such a layer.
     #[error("container {0} has no layer")]
     NoContainer(String),
+    /// An image does not stand on the other one.
+    #[error("image {image} is not built on {base}: its lowest layers are others")]
+    NotAbove {
+        /// The short id of the image.
+        image: String,
+        /// The short id of the one that should be below.
+        base: String,
+    },
+    /// The image is here, but for another platform.
+    #[error("image with reference {image} was found but does not provide the specified platform ({wanted})")]
+    OtherPlatform {
+        /// As it was asked for.
+        image: String,
+        /// The platforms that were asked for.
+        wanted: String,
+    },
     /// More layers than can be mounted.
     #[error("max depth exceeded")]
     TooDeep,
@@ -163,13 +179,17 @@ impl Fault for ImageError {
             | Self::Name(_)
             | Self::Filter(_)
             | Self::TooDeep
+            | Self::NotAbove { .. }
             | Self::Archive(_)
             | Self::Document { .. }
             | Self::DiffId { .. }
             | Self::Platform(_)
             | Self::Change(_)
             | Self::Remote(_) => Kind::InvalidParameter,
-            Self::NoPlatform(_) | Self::NothingToPush(_) | Self::NoSuchTag(_) => Kind::NotFound,
+            Self::NoPlatform(_)
+            | Self::OtherPlatform { .. }
+            | Self::NothingToPush(_)
+            | Self::NoSuchTag(_) => Kind::NotFound,
             // Docker does not tell who may not see an image from who asks for one that is not there.
             Self::Registry {
                 cause: DistributionError::Unauthorized { .. } | DistributionError::Denied(_),

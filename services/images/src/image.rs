@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use oci::digest::Digest;
 use oci::image::ImageConfig;
+use oci::platform::Platform;
+
+use crate::ImageError;
 
 /// An image as it was when it was asked for: cheap to clone, never changes.
 #[derive(Clone, Debug)]
@@ -28,4 +31,26 @@ pub struct Image {
     pub last_tagged: Option<i64>,
     /// How many containers hold it.
     pub containers: usize,
+}
+
+impl Image {
+    /// Refuses an image that is for none of these platforms; without any, every image is right.
+    ///
+    /// # Errors
+    /// [`ImageError::OtherPlatform`].
+    pub fn check_platform(&self, platforms: &[Platform]) -> Result<(), ImageError> {
+        let own = self.config.platform();
+        if platforms.is_empty() || platforms.iter().any(|platform| platform.accepts(&own)) {
+            return Ok(());
+        }
+        let wanted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        Err(ImageError::OtherPlatform {
+            image: self
+                .repo_tags
+                .first()
+                .cloned()
+                .unwrap_or_else(|| self.id.short().to_owned()),
+            wanted: wanted.join(", "),
+        })
+    }
 }

@@ -16,6 +16,7 @@ use api_types::progress::Message;
 use oci::chain_id;
 use oci::digest::Digest;
 use oci::image::ImageConfig;
+use oci::platform::Platform;
 use oci::reference::Reference;
 
 use crate::error::stream;
@@ -25,6 +26,15 @@ use crate::{Image, ImageError, Images};
 
 use contents::ImagePlan;
 use members::{Layer, Members};
+
+/// How to load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// Without bars.
+    pub quiet: bool,
+    /// The platforms to load; with none, all of a Docker archive, and of an OCI layout the host's.
+    pub platforms: Vec<Platform>,
+}
 
 /// Receives the lines of a progress stream; called on blocking threads.
 pub type Progress = Arc<dyn Fn(Message) + Send + Sync>;
@@ -38,13 +48,13 @@ impl Images {
     pub async fn load(
         self: &Arc<Self>,
         source: impl Read + Send + 'static,
-        quiet: bool,
+        options: LoadOptions,
         progress: Progress,
     ) -> Result<Vec<Image>, ImageError> {
         let waiting = Waiting::default();
         let wanted = waiting.wanted();
         let loaded = self
-            .blocking(move |images| images.load_now(source, &wanted, quiet, &progress))
+            .blocking(move |images| images.load_now(source, &wanted, &options, &progress))
             .await;
         drop(waiting);
         self.plan_sync();
@@ -55,18 +65,18 @@ impl Images {
         self: &Arc<Self>,
         source: impl Read + Send,
         wanted: &Wanted,
-        quiet: bool,
+        options: &LoadOptions,
         progress: &Progress,
     ) -> Result<Vec<Image>, ImageError> {
         let source = BufReader::with_capacity(256 << 10, source);
         let (_, plain) = blobs::decompress(source).map_err(stream("read archive"))?;
         let archive = BufReader::with_capacity(256 << 10, wanted.reader(plain));
         let mut members = members::read(&self.layers, &self.data_root, archive, wanted, &|line| {
-            if !quiet {
+            if !options.quiet {
                 progress(line);
             }
         })?;
-        let plans = contents::plans(&members)?;
+        let plans = contents::plans(&members, &options.platforms)?;
         let mut used = Used::default();
         for plan in &plans {
             for path in &plan.layers {
@@ -180,7 +190,11 @@ impl Images {
         diff_id: &Digest,
         last: bool,
     ) -> Result<Staged, ImageError> {
-        let missing = || ImageError::Archive(format!("layer {path} is not in the archive"));
+        let missing = || {
+            ImageError::Archive(format!(
+                "layer {path} is not in the archive, and not here (what `save --since` left out must be here)"
+            ))
+        };
         let below = below.map(Pin::chain);
         let wanted = members.wanted.clone();
         match members.layers.get_mut(path).ok_or_else(missing)? {

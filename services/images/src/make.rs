@@ -245,7 +245,7 @@ fn committed(
     config
 }
 
-fn encode(config: &ImageConfig) -> Result<String, ImageError> {
+pub(crate) fn encode(config: &ImageConfig) -> Result<String, ImageError> {
     serde_json::to_string(config).map_err(|source| ImageError::Document {
         path: "the new image's configuration".to_owned(),
         source,

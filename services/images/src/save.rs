@@ -10,6 +10,7 @@ use std::sync::Arc;
 use archive::{Entry, EntryKind, Timestamp, Writer};
 use oci::digest::Digest;
 use oci::image::{Descriptor, Index, Manifest, OciLayout, SaveEntry, media_type};
+use oci::platform::Platform;
 use oci::reference::{AnyReference, Reference};
 use serde::Serialize;
 use serde_json::Map;
@@ -19,6 +20,15 @@ use crate::layers::{Pin, piped};
 use crate::lookup::created;
 use crate::state::stored_form;
 use crate::{Image, ImageError, Images};
+
+/// What of the images to save.
+#[derive(Clone, Debug, Default)]
+pub struct SaveOptions {
+    /// An image whose layers are left out: the archive can be loaded where that image is.
+    pub since: Option<String>,
+    /// The platforms to save; none for all. An image of another one is an error.
+    pub platforms: Vec<Platform>,
+}
 
 /// An image that is to be saved, and the names it shall have in the archive.
 struct Saved {
@@ -35,31 +45,32 @@ impl Images {
     /// stands for all its tags.
     ///
     /// # Errors
-    /// [`ImageError::NotFound`] before anything is written.
+    /// [`ImageError::NotFound`], [`ImageError::OtherPlatform`] before anything is written.
     pub async fn save(
         self: &Arc<Self>,
         names: Vec<String>,
+        options: SaveOptions,
         out: impl Write + Send + 'static,
     ) -> Result<(), ImageError> {
-        let saved = self.select(&names)?;
+        let left_out = match &options.since {
+            None => BTreeSet::new(),
+            Some(since) => self.resolve(since)?.chain_ids.iter().cloned().collect(),
+        };
+        let saved = self.select(&names, &options.platforms)?;
         let told: Vec<Image> = saved.values().map(|saved| saved.image.clone()).collect();
-        self.blocking(move |images| images.save_now(&saved, out)).await?;
+        self.blocking(move |images| images.save_now(&saved, &left_out, out))
+            .await?;
         for image in told {
             self.tell("save", &image, &image.id.to_string());
         }
         Ok(())
     }
 
-    /// Finds out what is to be saved, without writing anything; for an interface that must answer before the archive
-    /// begins.
-    ///
-    /// # Errors
-    /// [`ImageError::NotFound`], [`ImageError::Reference`].
-    pub fn check_save(&self, names: &[String]) -> Result<(), ImageError> {
-        self.select(names).map(drop)
-    }
-
-    fn select(&self, names: &[String]) -> Result<BTreeMap<Digest, Saved>, ImageError> {
+    fn select(
+        &self,
+        names: &[String],
+        platforms: &[Platform],
+    ) -> Result<BTreeMap<Digest, Saved>, ImageError> {
         let state = self.read();
         let mut saved: BTreeMap<Digest, Saved> = BTreeMap::new();
         let mut add = |id: Digest, name: Option<Reference>| {
@@ -97,12 +108,17 @@ impl Images {
             let is_tag = stored.tag().is_some() && state.names.contains_key(&stored);
             add(id?, is_tag.then_some(stored));
         }
+        drop(state);
+        for saved in saved.values() {
+            saved.image.check_platform(platforms)?;
+        }
         Ok(saved)
     }
 
     fn save_now(
         self: &Arc<Self>,
         saved: &BTreeMap<Digest, Saved>,
+        left_out: &BTreeSet<Digest>,
         out: impl Write,
     ) -> Result<(), ImageError> {
         let mut tar = Tar {
@@ -158,6 +174,7 @@ impl Images {
                 .chain_ids
                 .iter()
                 .zip(&saved.image.config.rootfs.diff_ids)
+                .filter(|(chain, _)| !left_out.contains(*chain))
             {
                 self.save_layer(&mut tar, chain, diff_id, &saved.image)?;
             }
@@ -196,7 +213,7 @@ impl Images {
         .map(drop)
     }
 
-    fn manifest(&self, image: &Image) -> Result<Manifest, ImageError> {
+    pub(crate) fn manifest(&self, image: &Image) -> Result<Manifest, ImageError> {
         let mut layers = Vec::new();
         for (chain, diff_id) in image.chain_ids.iter().zip(&image.config.rootfs.diff_ids) {
             let row = self

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use images::{CommitOptions, Images, PullOptions, PushOptions, RemoveOptions};
+use images::{CommitOptions, Images, LoadOptions, PullOptions, PushOptions, RemoveOptions, SquashOptions};
 use support::{Archive, is_root, on_disk, open_at, tar};
 
 fn sample() -> Archive {
@@ -26,7 +26,12 @@ async fn child_that_is_killed() {
     pull_push_and_remove(&images, &archive).await;
     let source = std::io::Cursor::new(archive.legacy());
     images
-        .load(source, true, std::sync::Arc::new(|_| {}))
+        .load(source, LoadOptions::default(), Arc::new(|_| {}))
+        .await
+        .unwrap();
+    let squashed = images.squash("sample:1", SquashOptions::default()).await.unwrap();
+    images
+        .remove(squashed.id.short(), RemoveOptions::default())
         .await
         .unwrap();
     images.tag("sample:1", "sample", "2").await.unwrap();
@@ -123,7 +128,7 @@ async fn a_kill_at_any_point_leaves_whole_images_or_none_and_no_garbage() {
         // And life goes on.
         let source = std::io::Cursor::new(sample().legacy());
         let loaded = images
-            .load(source, true, std::sync::Arc::new(|_| {}))
+            .load(source, LoadOptions::default(), Arc::new(|_| {}))
             .await
             .unwrap();
         assert_eq!(loaded[0].id, sample().id(), "{point}");
@@ -144,7 +149,7 @@ async fn a_layer_lost_with_the_power_takes_its_image_away_and_a_sound_one_stays(
     for archive in [&sound, &lost] {
         let source = std::io::Cursor::new(archive.legacy());
         images
-            .load(source, true, std::sync::Arc::new(|_| {}))
+            .load(source, LoadOptions::default(), Arc::new(|_| {}))
             .await
             .unwrap();
     }

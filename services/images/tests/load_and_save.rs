@@ -5,7 +5,7 @@ mod support;
 use std::io::Write;
 use std::sync::Arc;
 
-use images::ImageError;
+use images::{ImageError, LoadOptions, SaveOptions};
 use oci::digest::Digest;
 use support::{Archive, House, collected, is_root, members, tar};
 
@@ -25,7 +25,11 @@ async fn an_image_survives_load_save_and_load_byte_for_byte() {
     let (progress, lines) = collected();
     let loaded = house
         .images
-        .load(std::io::Cursor::new(sample.legacy()), false, progress)
+        .load(
+            std::io::Cursor::new(sample.legacy()),
+            LoadOptions::default(),
+            progress,
+        )
         .await
         .unwrap();
     assert_eq!(loaded[0].id, sample.id());
@@ -127,7 +131,11 @@ async fn a_layer_is_known_however_few_bytes_come_at_a_time() {
         let house = House::new();
         let source = Dribble(std::io::Cursor::new(archive));
         let (progress, _) = collected();
-        let loaded = house.images.load(source, false, progress).await.unwrap();
+        let loaded = house
+            .images
+            .load(source, LoadOptions::default(), progress)
+            .await
+            .unwrap();
         assert_eq!(loaded[0].id, sample.id());
     }
 }
@@ -157,7 +165,11 @@ async fn loading_twice_or_at_the_same_time_keeps_every_layer_once() {
             let (images, archive) = (Arc::clone(&house.images), sample.legacy());
             tokio::spawn(async move {
                 images
-                    .load(std::io::Cursor::new(archive), true, Arc::new(|_| {}))
+                    .load(
+                        std::io::Cursor::new(archive),
+                        LoadOptions::default(),
+                        Arc::new(|_| {}),
+                    )
                     .await
             })
         })
@@ -184,9 +196,13 @@ async fn a_tag_moves_to_the_newly_loaded_image_and_that_is_said() {
     let house = House::new();
     house.load(old.legacy()).await.unwrap();
     let (progress, lines) = collected();
+    let quiet = LoadOptions {
+        quiet: true,
+        ..LoadOptions::default()
+    };
     house
         .images
-        .load(std::io::Cursor::new(new.legacy()), true, progress)
+        .load(std::io::Cursor::new(new.legacy()), quiet, progress)
         .await
         .unwrap();
     let said = lines.lock().unwrap()[0].stream.clone();
@@ -387,7 +403,11 @@ async fn work_that_nobody_waits_for_ends_and_leaves_nothing() {
     let house = House::new();
     let (images, other) = (Arc::clone(&house.images), Arc::clone(&house.images));
     let (source, begins) = Endless::new();
-    let load = tokio::spawn(async move { images.load(source, true, Arc::new(|_| {})).await });
+    let load = tokio::spawn(async move {
+        images
+            .load(source, LoadOptions::default(), Arc::new(|_| {}))
+            .await
+    });
     begins.await.unwrap();
     load.abort();
     let (source, begins) = Endless::new();
@@ -402,4 +422,79 @@ async fn work_that_nobody_waits_for_ends_and_leaves_nothing() {
     let (layers, records) = house.on_disk();
     assert!(layers.is_empty() && records.is_empty(), "{layers:?} {records:?}");
     assert_eq!(house.images.count(), 0);
+}
+
+#[tokio::test]
+async fn an_archive_since_an_image_has_only_the_layers_above_and_is_loaded_where_that_image_is() {
+    if !is_root() {
+        return;
+    }
+    let base = Archive::new("base:1", vec![tar(&[("base", b"base")])]);
+    let child = Archive::new(
+        "child:1",
+        vec![tar(&[("base", b"base")]), tar(&[("child", b"child")])],
+    );
+    let house = House::new();
+    house.load(base.legacy()).await.unwrap();
+    house.load(child.legacy()).await.unwrap();
+    let since = |image: &str| SaveOptions {
+        since: Some(image.to_owned()),
+        ..SaveOptions::default()
+    };
+    let saved = house.save_with(&["child:1"], since("base:1")).await.unwrap();
+    let names: Vec<String> = members(&saved).into_iter().map(|(name, _)| name).collect();
+    let blob = |layer: &[u8]| format!("blobs/sha256/{}", Digest::sha256(layer).hex());
+    assert!(!names.contains(&blob(&child.layers[0])) && names.contains(&blob(&child.layers[1])));
+    let missing = house.save_with(&["child:1"], since("none:1")).await.unwrap_err();
+    assert!(matches!(missing, ImageError::NotFound(_)), "{missing}");
+
+    let there = House::new();
+    there.load(base.legacy()).await.unwrap();
+    assert_eq!(there.load(saved.clone()).await.unwrap()[0].id, child.id());
+    assert_eq!(there.save(&["child:1"]).await, house.save(&["child:1"]).await);
+    let refused = House::new().load(saved).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("is not in the archive, and not here"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn platforms_choose_what_is_loaded_and_saved() {
+    if !is_root() {
+        return;
+    }
+    let mut other = sample("other:1");
+    other.config["architecture"] = "s390x".into();
+    let (own, z) = ("linux/amd64".parse().unwrap(), "linux/s390x".parse().unwrap());
+    let only = |platform: &oci::platform::Platform| LoadOptions {
+        platforms: vec![platform.clone()],
+        ..LoadOptions::default()
+    };
+    let house = House::new();
+    for archive in [other.legacy(), other.layout(<[u8]>::to_vec)] {
+        let refused = house.load_with(archive.clone(), only(&own)).await.unwrap_err();
+        assert!(refused.to_string().contains("for this platform"), "{refused}");
+        let loaded = house.load_with(archive, only(&z)).await.unwrap();
+        assert_eq!(loaded[0].id, other.id());
+    }
+    let save = |platform: &oci::platform::Platform| SaveOptions {
+        platforms: vec![platform.clone()],
+        ..SaveOptions::default()
+    };
+    let refused = house
+        .save_with(&["other:1"], save(&own))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        refused,
+        "image with reference other:1 was found but does not provide the specified platform (linux/amd64)"
+    );
+    assert_eq!(
+        house.save_with(&["other:1"], save(&z)).await.unwrap(),
+        house.save(&["other:1"]).await
+    );
+    let shown = house.images.manifest_summary(&other.id()).unwrap();
+    assert_eq!(shown.image_data.unwrap().platform.architecture, "s390x");
 }

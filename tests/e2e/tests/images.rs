@@ -133,3 +133,63 @@ fn export_and_import_keep_the_tree() {
         fs::remove_file(file).expect("file");
     });
 }
+
+#[test]
+fn images_beside_each_other_show_layers_differences_and_platforms() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let script = "dd if=/dev/zero of=/large bs=1k count=64 2>/dev/null; echo new > /new; rm /etc/group";
+        docker.ok(["run", "--name", "one", "busybox", "sh", "-c", script]);
+        docker.ok(["commit", "one", "middle"]);
+        docker.ok(["run", "--name", "two", "middle", "rm", "/large"]);
+        docker.ok(["commit", "two", "top"]);
+        docker.ok(["rm", "one", "two"]);
+        if docker.is_dhow() {
+            let tree = docker.ok(["image", "tree", "top"]);
+            assert_eq!(tree.lines().count(), 5, "{tree}");
+            assert!(
+                tree.lines().nth(4).unwrap_or_default().contains("busybox:latest"),
+                "{tree}"
+            );
+            assert_eq!(
+                docker.ok(["image", "diff", "busybox", "top"]),
+                "C /etc\nD /etc/group\nA /new"
+            );
+            let id = docker.ok(["image", "squash", "--since", "busybox", "top", "small"]);
+            assert_eq!(
+                docker.ok(["image", "inspect", "--format", "{{.Id}}", "small"]),
+                id
+            );
+            let layers = ["image", "inspect", "--format", "{{len .RootFS.Layers}}", "small"];
+            assert_eq!(docker.ok(layers), "2");
+            assert_eq!(docker.ok(["image", "diff", "top", "small"]), "");
+            assert_eq!(docker.ok(["run", "--rm", "small", "cat", "/new"]), "new");
+            docker.ok(["rmi", "small"]);
+            let error = docker.fails(1, ["image", "squash", "--since", "top", "busybox"]);
+            assert!(error.contains("is not built on"), "{error}");
+            let error = docker.fails(1, ["image", "tree", "none"]);
+            assert!(error.contains("No such image: none:latest"), "{error}");
+            let shown = docker.ok(["image", "ls", "--tree"]);
+            assert!(
+                shown.contains("busybox:latest") && shown.contains("└─ linux/"),
+                "{shown}"
+            );
+
+            let file = daemon.folder().join("since.tar");
+            let file = file.to_str().expect("a name in UTF-8");
+            docker.ok(["save", "--since", "busybox", "-o", file, "top"]);
+            docker.ok(["rmi", "top", "middle"]);
+            docker.ok(["load", "-i", file]);
+            assert_eq!(docker.ok(["run", "--rm", "top", "cat", "/new"]), "new");
+            fs::remove_file(file).expect("file");
+            docker.ok(["rmi", "top"]);
+        } else {
+            docker.ok(["rmi", "top", "middle"]);
+        }
+        let other = ["image", "inspect", "--platform", "linux/s390x", "busybox"];
+        // The oldest docker has no such flag.
+        let refused = docker.run(other);
+        assert_ne!(refused.code, 0, "{}", refused.stderr);
+    });
+}

@@ -1,5 +1,7 @@
 //! `dhow diff`.
 
+use api_types::container::Change;
+
 use crate::app::App;
 use crate::console;
 use crate::failure::Outcome;
@@ -17,11 +19,16 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    let mut out = String::new();
-    for change in app.client()?.container_changes(args.arg(0)).await? {
-        let kind = ["C", "A", "D"].get(usize::from(change.kind)).unwrap_or(&"?");
-        out.push_str(&format!("{kind} {}\n", change.path));
-    }
-    console::print(out);
+    let changes = app.client()?.container_changes(args.arg(0)).await?;
+    console::print(listing(&changes));
     Ok(())
+}
+
+/// One line per change: what became of the path, and the path.
+pub(crate) fn listing(changes: &[Change]) -> String {
+    let line = |change: &Change| {
+        let kind = ["C", "A", "D"].get(usize::from(change.kind)).unwrap_or(&"?");
+        format!("{kind} {}\n", change.path)
+    };
+    changes.iter().map(line).collect()
 }

@@ -1,6 +1,9 @@
 //! `dhow images`.
 
+mod tree;
+
 use crate::app::App;
+use crate::console;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::list::{self, Layout};
@@ -64,14 +67,25 @@ fn layout(digests: bool) -> Layout {
 }
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    if args.on("tree") {
-        return Err(Failure::new(
-            "flag --tree is not available in this version of dhow",
-        ));
-    }
     let mut filters = args.filters()?;
     if !args.arg(0).is_empty() {
         filters.add("reference", args.arg(0));
+    }
+    if args.on("tree") {
+        if let Some(other) = ["quiet", "no-trunc", "digests"]
+            .into_iter()
+            .find(|flag| args.on(flag))
+        {
+            return Err(Failure::new(format!(
+                "--{other} is not yet supported with --tree"
+            )));
+        }
+        if !args.text("format").is_empty() {
+            return Err(Failure::new("--format is not yet supported with --tree"));
+        }
+        let images = app.client()?.image_tree(args.on("all"), &filters).await?;
+        console::print(tree::listing(&images));
+        return Ok(());
     }
     let quiet = args.on("quiet");
     let format = if quiet && args.text("format").is_empty() {

@@ -29,6 +29,14 @@ pub(crate) static COMMAND: Command = Command {
             "",
             "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
         ),
+        flag(
+            "since",
+            '\0',
+            Kind::Text,
+            "string",
+            "",
+            "Leave out the layers of this image: the archive can be loaded where it is",
+        ),
     ],
     run: run!(execute),
 };
@@ -40,6 +48,9 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
         .iter()
         .map(|p| super::inspect::platform(p))
         .collect();
-    let reply = app.client()?.image_save(&args.args, &platforms).await?;
+    let client = app.client()?;
+    let reply = client
+        .image_save(&args.args, args.text("since"), &platforms)
+        .await?;
     sink.fill(reply).await
 }

@@ -60,6 +60,7 @@ static BUILDER: &[Entry] = &[
 
 static IMAGE: &[Entry] = &[
     command(&["build"], &image::build::COMMAND),
+    command(&["diff"], &image::diff::COMMAND),
     command(&["history"], &image::history::COMMAND),
     command(&["import"], &image::import::COMMAND),
     command(&["inspect"], &image::inspect::COMMAND),
@@ -68,7 +69,9 @@ static IMAGE: &[Entry] = &[
     command(&["prune"], &image::prune::COMMAND),
     command(&["rm", "remove"], &image::rm::COMMAND),
     command(&["save"], &image::save::COMMAND),
+    command(&["squash"], &image::squash::COMMAND),
     command(&["tag"], &image::tag::COMMAND),
+    command(&["tree"], &image::tree::COMMAND),
     command(&["pull"], &image::pull::COMMAND),
     command(&["push"], &image::push::COMMAND),
 ];

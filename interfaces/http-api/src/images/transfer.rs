@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::images::{ImageError, Images, ImportOptions, InputReader, Progress, input, output};
+use ::images::{
+    ImageError, Images, ImportOptions, InputReader, LoadOptions, Progress, SaveOptions, input, output,
+};
 use api_types::progress::Message;
 use bytes::Bytes;
 use futures_util::stream::{self, unfold};
@@ -117,12 +119,15 @@ async fn unless_gone(lines: Lines, work: impl Future<Output = Result<(), ImageEr
 
 /// `POST /images/load`.
 pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
-    let quiet = call.query.flag("quiet");
+    let options = LoadOptions {
+        quiet: call.query.flag("quiet"),
+        platforms: platforms(&call)?,
+    };
     let (lines, reply) = lines();
     let source = reader(call.body);
     let progress = lines.callback();
     tokio::spawn(unless_gone(lines, async move {
-        images.load(source, quiet, progress).await.map(drop)
+        images.load(source, options, progress).await.map(drop)
     }));
     reply
 }
@@ -169,6 +174,18 @@ pub(crate) fn platform(call: &Call) -> Result<Option<Platform>, Failure> {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|e| Failure::bad(format!("{e}"))),
     }
+}
+
+/// Every `platform`: a JSON object since API 1.48, and as people write it from dhow's own clients.
+pub(crate) fn platforms(call: &Call) -> Result<Vec<Platform>, Failure> {
+    let texts = call.query.all("platform").filter(|text| !text.is_empty());
+    texts
+        .map(|text| match text.starts_with('{') {
+            true => serde_json::from_str(text)
+                .map_err(|e| Failure::bad(format!("invalid platform {text:?}: {e}"))),
+            false => text.parse().map_err(|e| Failure::bad(format!("{e}"))),
+        })
+        .collect()
 }
 
 /// Runs `work` while its lines go to the client. A failure before the first line is the reply's status, as Docker has it;
@@ -226,7 +243,7 @@ fn encoded(message: &Message) -> Bytes {
 /// `GET /images/{name}/get`.
 pub(crate) async fn save(images: Arc<Images>, call: Call) -> Outcome {
     let name = call.name().to_owned();
-    archive(images, vec![name]).await
+    archive(images, vec![name], &call).await
 }
 
 /// `GET /images/get`.
@@ -241,13 +258,21 @@ pub(crate) async fn save_all(images: Arc<Images>, call: Call) -> Outcome {
     if names.is_empty() {
         return Err(Failure::bad("at least one image must be named"));
     }
-    archive(images, names).await
+    archive(images, names, &call).await
 }
 
 /// Answers with an archive, or with an error if it fails before the first byte.
-async fn archive(images: Arc<Images>, names: Vec<String>) -> Outcome {
+async fn archive(images: Arc<Images>, names: Vec<String>, call: &Call) -> Outcome {
+    let options = SaveOptions {
+        since: call
+            .query
+            .get("since")
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned),
+        platforms: platforms(call)?,
+    };
     let (writer, mut chunks) = output();
-    let saving = tokio::spawn(async move { images.save(names, writer).await });
+    let saving = tokio::spawn(async move { images.save(names, options, writer).await });
     let Some(first) = chunks.recv().await else {
         return match saving.await {
             Ok(Ok(())) => reply::stream("application/x-tar", stream::empty()),

@@ -107,3 +107,51 @@ fn an_upper_layer_shows_additions_changes_deletions_and_opaque_directories() {
         ]
     );
 }
+
+#[test]
+fn content_is_compared_where_the_trees_are_of_different_origin() {
+    let temp = tempfile::tempdir().unwrap();
+    let (old, new) = (temp.path().join("old"), temp.path().join("new"));
+    let large = vec![b'x'; 300_000];
+    for tree in [&old, &new] {
+        fs::create_dir(tree).unwrap();
+        fs::write(tree.join("same"), &large).unwrap();
+        fs::write(tree.join("empty"), "").unwrap();
+    }
+    let mut other = large.clone();
+    other[299_999] = b'y';
+    fs::write(old.join("late"), &large).unwrap();
+    fs::write(new.join("late"), &other).unwrap();
+    std::os::unix::fs::symlink("here", old.join("link")).unwrap();
+    std::os::unix::fs::symlink("gone", new.join("link")).unwrap();
+    fs::hard_link(old.join("same"), new.join("one")).unwrap();
+    fs::hard_link(old.join("same"), old.join("one")).unwrap();
+    for name in ["same", "empty", "late"] {
+        copy_times(&old.join(name), &new.join(name));
+    }
+    let time = fs::symlink_metadata(old.join("link"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let time = rustix::fs::Timespec {
+        tv_sec: since.as_secs().try_into().unwrap(),
+        tv_nsec: since.subsec_nanos().into(),
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    let link = new.join("link");
+    rustix::fs::utimensat(
+        rustix::fs::CWD,
+        &link,
+        &times,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+    assert!(between(&old, &new).is_empty(), "{:?}", between(&old, &new));
+    let (old, new) = (fs::File::open(old).unwrap(), fs::File::open(new).unwrap());
+    let found = differences_between(old.as_fd(), new.as_fd()).unwrap();
+    assert_eq!(shown(&found), ["C /late", "C /link"]);
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use oci::digest::Digest;
-use oci::image::{Descriptor, Index, Manifest, SaveEntry, media_type};
+use oci::image::{Descriptor, ImageConfig, Index, Manifest, SaveEntry, media_type};
 use oci::platform::Platform;
 use oci::reference::Reference;
 
@@ -29,31 +29,62 @@ pub(super) struct ImagePlan {
     pub(super) parent: Option<Digest>,
 }
 
-pub(super) fn plans(members: &Members) -> Result<Vec<ImagePlan>, ImageError> {
-    let plans = if let Some(json) = members.document("manifest.json") {
+/// The images that are to be loaded: those of `platforms`, if any are named.
+pub(super) fn plans(members: &Members, platforms: &[Platform]) -> Result<Vec<ImagePlan>, ImageError> {
+    let (saved, layout) = (members.document("manifest.json"), members.document("index.json"));
+    if saved.is_none() && layout.is_none() {
+        return Err(ImageError::Archive("does not contain a manifest.json".to_owned()));
+    }
+    let mut plans = Vec::new();
+    if let Some(json) = saved {
         let entries: Vec<SaveEntry> = parse("manifest.json", json)?;
         if entries.len() > MAX_IMAGES {
             return Err(too_many());
         }
-        entries
-            .into_iter()
-            .map(|entry| docker(members, entry))
-            .collect::<Result<Vec<_>, _>>()?
-    } else if let Some(json) = members.document("index.json") {
+        for entry in entries {
+            let plan = docker(members, entry)?;
+            if plan.is_for(platforms)? {
+                plans.push(plan);
+            }
+        }
+    }
+    // Where both are there they tell of the same images; but the first may leave out those of other platforms.
+    if let Some(json) = layout
+        && (saved.is_none() || plans.is_empty() && !platforms.is_empty())
+    {
         let index: Index = parse("index.json", json)?;
-        let mut plans = Vec::new();
-        let mut seen = HashSet::new();
-        layout(members, &index, &[], 0, &mut seen, &mut plans)?;
-        plans
-    } else {
-        return Err(ImageError::Archive("does not contain a manifest.json".to_owned()));
-    };
+        let host = [Platform::host()];
+        let mut reading = Layout {
+            members,
+            platforms: if platforms.is_empty() { &host } else { platforms },
+            seen: HashSet::new(),
+            plans: Vec::new(),
+        };
+        reading.index(&index, &[], 0)?;
+        for plan in reading.plans {
+            if plan.is_for(platforms)? {
+                plans.push(plan);
+            }
+        }
+    }
     if plans.is_empty() {
         return Err(ImageError::Archive(
             "does not contain an image for this platform".to_owned(),
         ));
     }
     Ok(plans)
+}
+
+impl ImagePlan {
+    /// Whether its configuration is of one of these platforms; every one is, if none is named.
+    fn is_for(&self, platforms: &[Platform]) -> Result<bool, ImageError> {
+        if platforms.is_empty() {
+            return Ok(true);
+        }
+        let config: ImageConfig = parse(&self.config_path, self.config.as_bytes())?;
+        let own = config.platform();
+        Ok(platforms.iter().any(|platform| platform.accepts(&own)))
+    }
 }
 
 fn docker(members: &Members, entry: SaveEntry) -> Result<ImagePlan, ImageError> {
@@ -76,55 +107,54 @@ fn docker(members: &Members, entry: SaveEntry) -> Result<ImagePlan, ImageError> 
     })
 }
 
-fn layout(
-    members: &Members,
-    index: &Index,
-    outer_names: &[Reference],
-    depth: usize,
-    seen: &mut HashSet<Digest>,
-    plans: &mut Vec<ImagePlan>,
-) -> Result<(), ImageError> {
-    if depth > MAX_NESTING || plans.len() > MAX_IMAGES {
-        return Err(too_many());
-    }
-    let host = Platform::host();
-    for descriptor in &index.manifests {
-        let is_attestation = descriptor.annotations.contains_key("vnd.docker.reference.type");
-        let fits = descriptor
-            .platform
-            .as_ref()
-            .is_none_or(|platform| host.accepts(platform));
-        if is_attestation || !fits {
-            continue;
+/// An OCI image layout while it is read.
+struct Layout<'a> {
+    members: &'a Members,
+    platforms: &'a [Platform],
+    seen: HashSet<Digest>,
+    plans: Vec<ImagePlan>,
+}
+
+impl Layout<'_> {
+    fn index(&mut self, index: &Index, outer_names: &[Reference], depth: usize) -> Result<(), ImageError> {
+        if depth > MAX_NESTING || self.plans.len() > MAX_IMAGES {
+            return Err(too_many());
         }
-        let mut names = outer_names.to_vec();
-        names.extend(annotated_name(descriptor));
-        let path = blob(&descriptor.digest);
-        let json = verified(members, descriptor)?;
-        let is_index =
-            [media_type::OCI_INDEX, media_type::DOCKER_LIST].contains(&descriptor.media_type.as_str());
-        if is_index {
-            if !seen.insert(descriptor.digest.clone()) {
+        for descriptor in &index.manifests {
+            let is_attestation = descriptor.annotations.contains_key("vnd.docker.reference.type");
+            let accepted = |platform| self.platforms.iter().any(|wanted| wanted.accepts(platform));
+            if is_attestation || !descriptor.platform.as_ref().is_none_or(accepted) {
                 continue;
             }
-            let inner: Index = parse(&path, json)?;
-            layout(members, &inner, &names, depth + 1, seen, plans)?;
-            continue;
+            let mut names = outer_names.to_vec();
+            names.extend(annotated_name(descriptor));
+            let path = blob(&descriptor.digest);
+            let json = verified(self.members, descriptor)?;
+            let is_index =
+                [media_type::OCI_INDEX, media_type::DOCKER_LIST].contains(&descriptor.media_type.as_str());
+            if is_index {
+                if !self.seen.insert(descriptor.digest.clone()) {
+                    continue;
+                }
+                let inner: Index = parse(&path, json)?;
+                self.index(&inner, &names, depth + 1)?;
+                continue;
+            }
+            let manifest: Manifest = parse(&path, json)?;
+            if manifest.layers.len() > MAX_DEPTH {
+                return Err(ImageError::TooDeep);
+            }
+            let config = verified(self.members, &manifest.config)?;
+            self.plans.push(ImagePlan {
+                config_path: blob(&manifest.config.digest),
+                config: utf8(&blob(&manifest.config.digest), config)?,
+                layers: manifest.layers.iter().map(|layer| blob(&layer.digest)).collect(),
+                names,
+                parent: None,
+            });
         }
-        let manifest: Manifest = parse(&path, json)?;
-        if manifest.layers.len() > MAX_DEPTH {
-            return Err(ImageError::TooDeep);
-        }
-        let config = verified(members, &manifest.config)?;
-        plans.push(ImagePlan {
-            config_path: blob(&manifest.config.digest),
-            config: utf8(&blob(&manifest.config.digest), config)?,
-            layers: manifest.layers.iter().map(|layer| blob(&layer.digest)).collect(),
-            names,
-            parent: None,
-        });
+        Ok(())
     }
-    Ok(())
 }
 
 /// The name in an index: a whole one, or containerd's.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use api_types::progress::Message;
 use archive::{Entry, EntryKind, Writer};
 use events::Events;
-use images::{Image, ImageError, Images, OpenOptions};
+use images::{Image, ImageError, Images, LoadOptions, OpenOptions, SaveOptions};
 use oci::digest::Digest;
 
 /// A data root, and the service in it.
@@ -59,16 +59,24 @@ impl House {
     }
 
     pub async fn load(&self, archive: Vec<u8>) -> Result<Vec<Image>, ImageError> {
+        self.load_with(archive, LoadOptions::default()).await
+    }
+
+    pub async fn load_with(&self, archive: Vec<u8>, options: LoadOptions) -> Result<Vec<Image>, ImageError> {
         self.images
-            .load(Cursor::new(archive), true, Arc::new(|_| {}))
+            .load(Cursor::new(archive), options, Arc::new(|_| {}))
             .await
     }
 
     pub async fn save(&self, names: &[&str]) -> Vec<u8> {
+        self.save_with(names, SaveOptions::default()).await.unwrap()
+    }
+
+    pub async fn save_with(&self, names: &[&str], options: SaveOptions) -> Result<Vec<u8>, ImageError> {
         let out = Shared::default();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.images.save(names, out.clone()).await.unwrap();
-        out.take()
+        self.images.save(names, options, out.clone()).await?;
+        Ok(out.take())
     }
 }
 
