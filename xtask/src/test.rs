@@ -14,7 +14,8 @@ use crate::{build, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
 /// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 16] = [
+    "btrfs-progs",
     "busybox-static",
     "conmon",
     "crun",

@@ -10,6 +10,7 @@ mod notify;
 mod registries;
 mod runtime_file;
 mod state;
+mod storage;
 mod translate;
 mod wiring;
 

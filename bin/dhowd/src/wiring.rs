@@ -14,7 +14,7 @@ use volumes::Volumes;
 
 use crate::config::Settings;
 use crate::runtime_file::RuntimeFile;
-use crate::{registries, translate};
+use crate::{registries, storage, translate};
 
 /// All services.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ impl Services {
         let images = Images::open(images::OpenOptions {
             data_root: root.clone(),
             driver: settings.storage_driver.clone(),
+            storage: storage::options(&settings.storage_opts)?,
             tables: store.scope("images"),
             events: Arc::clone(&events),
         })

@@ -46,7 +46,7 @@ pub struct Item {
 /// How much disk a layer takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Sum of the sizes of its regular files in bytes, each inode once (Docker's `SizeRw`).
+    /// Sum of the sizes of the regular files in bytes that it adds or changes, each inode once (Docker's `SizeRw`).
     pub size: u64,
     /// Blocks allocated, in bytes.
     pub allocated: u64,
@@ -114,6 +114,21 @@ pub trait Driver: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StorageError::Exists`]; [`StorageError::NotFound`] when a layer of the chain is needed and missing.
     fn prepare(&self, key: &Key, chain: &[Key]) -> Result<(), StorageError>;
+
+    /// Whether [`Driver::limit`] works.
+    fn can_limit(&self) -> bool {
+        false
+    }
+
+    /// Lets the active layer `key` grow to `bytes`, what lies below it included where layers are whole trees; writes beyond
+    /// fail with `EDQUOT`.
+    ///
+    /// # Errors
+    /// [`StorageError::NoLimit`] where the driver cannot, [`StorageError::NotFound`], [`StorageError::File`].
+    fn limit(&self, key: &Key, bytes: u64) -> Result<(), StorageError> {
+        let _ = (key, bytes);
+        Err(StorageError::NoLimit { driver: self.name() })
+    }
 
     /// Where to unpack into the active layer `key` (or from where to rebuild the archive of a committed one).
     ///

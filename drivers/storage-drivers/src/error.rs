@@ -11,7 +11,7 @@ use crate::Key;
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// No driver has this name.
-    #[error("unknown storage driver {name}; there are overlay and vfs")]
+    #[error("unknown storage driver {name}; there are overlay2, btrfs and vfs{}", if name == "zfs" { " (zfs needs the zfs module, which is not part of Linux)" } else { "" })]
     UnknownDriver {
         /// The name asked for.
         name: String,
@@ -25,6 +25,26 @@ pub enum StorageError {
         root: PathBuf,
         /// What it lacks.
         problem: String,
+    },
+    /// The layers that are there belong to another driver, and images and containers with them.
+    #[error(
+        "{root} holds layers of the storage driver {found}, which {asked} cannot use: start with storage-driver {found}, or with another data-root"
+    )]
+    OtherDriver {
+        /// The directory of all drivers.
+        root: PathBuf,
+        /// The driver that made them.
+        found: &'static str,
+        /// The one asked for.
+        asked: String,
+    },
+    /// A driver cannot limit a layer.
+    #[error(
+        "storage driver {driver} cannot limit the size of a container's file system (--storage-opt size); btrfs can"
+    )]
+    NoLimit {
+        /// The driver.
+        driver: &'static str,
     },
     /// A name cannot be a layer's.
     #[error("{name:?} cannot be the name of a layer")]
@@ -77,12 +97,14 @@ pub enum StorageError {
 impl Fault for StorageError {
     fn kind(&self) -> Kind {
         match self {
-            Self::UnknownDriver { .. } | Self::BadKey { .. } => Kind::InvalidParameter,
+            Self::UnknownDriver { .. } | Self::BadKey { .. } | Self::NoLimit { .. } => Kind::InvalidParameter,
             Self::NotFound { .. } => Kind::NotFound,
             Self::Exists { .. } => Kind::Conflict,
-            Self::Unsupported { .. } | Self::File { .. } | Self::Mount { .. } | Self::Archive { .. } => {
-                Kind::System
-            }
+            Self::Unsupported { .. }
+            | Self::OtherDriver { .. }
+            | Self::File { .. }
+            | Self::Mount { .. }
+            | Self::Archive { .. } => Kind::System,
         }
     }
 }

@@ -36,7 +36,7 @@ impl Overlay {
     /// # Errors
     /// [`StorageError::Unsupported`] where overlayfs does not work, and [`StorageError::File`].
     pub fn open(root: &Path) -> Result<Self, StorageError> {
-        let rooms = Rooms::open(root, NAME)?;
+        let rooms = Rooms::open(root, NAME, false)?;
         let unsupported = |problem| StorageError::Unsupported {
             driver: NAME,
             root: rooms.path().to_owned(),

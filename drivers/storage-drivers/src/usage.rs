@@ -1,10 +1,11 @@
 //! How much disk a tree takes, and what kind of file system it is on.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use archive::{Change, ChangeKind};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::{Key, StorageError, Usage};
@@ -68,6 +69,28 @@ fn add(usage: &mut Usage, seen: &mut HashSet<(u64, u64)>, path: &Path) -> Result
         }
     }
     Ok(())
+}
+
+/// Bytes of the regular files in `tree` that changes add or change; those that vanish meanwhile do not count.
+pub(crate) fn of_changes(tree: BorrowedFd<'_>, changes: &[Change]) -> Result<u64, Errno> {
+    let mut seen = HashSet::new();
+    let mut size = 0;
+    for change in changes.iter().filter(|change| change.kind != ChangeKind::Deleted) {
+        let path = change.path.strip_prefix(b"/").unwrap_or(&change.path);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = match rustix::fs::openat2(tree, path, flags, Mode::empty(), resolve) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(error) => return Err(error),
+        };
+        let status = rustix::fs::fstat(&file)?;
+        let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        if is_file && (status.st_nlink == 1 || seen.insert(status.st_ino)) {
+            size += u64::try_from(status.st_size).unwrap_or(0);
+        }
+    }
+    Ok(size)
 }
 
 /// The name of the file system that `path` is on, by its magic number (statfs(2)).

@@ -21,6 +21,7 @@ pub mod image;
 pub mod network;
 pub mod omit;
 pub mod progress;
+pub mod size;
 pub mod system;
 pub mod version;
 pub mod volume;

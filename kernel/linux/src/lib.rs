@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::print_stderr))]
 
 pub mod bpf;
+pub mod btrfs;
 pub mod caps;
 pub mod fd;
 pub mod fs;

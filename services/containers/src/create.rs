@@ -221,6 +221,12 @@ async fn make(house: &Arc<House>, image: &Image, record: &mut Record) -> Result<
         .create_container_layer(&record.id, &image.id)
         .await;
     record.layer = Some(layer.map_err(Error::part)?);
+    let size = check::layer_size(&record.host_config)?;
+    let images = &house.parts.images;
+    images
+        .limit_container_layer(&record.id, size)
+        .await
+        .map_err(Error::part)?;
     durable::crash_point("containers.create.layer-made");
     launch::make_dir(&house.data_dir(&record.id))?;
     durable::crash_point("containers.create.directory-made");

@@ -83,6 +83,28 @@ impl Images {
         .await
     }
 
+    /// Limits the writable layer of a container, before its first start, to `bytes`, or to what the daemon's options say of
+    /// containers that ask for nothing.
+    ///
+    /// # Errors
+    /// [`ImageError::TooSmall`]; [`ImageError::Storage`] where the driver cannot limit.
+    pub async fn limit_container_layer(
+        self: &Arc<Self>,
+        container: &str,
+        bytes: Option<u64>,
+    ) -> Result<(), ImageError> {
+        let least = self.storage.least;
+        if bytes.is_some_and(|bytes| bytes < least) {
+            return Err(ImageError::TooSmall { least });
+        }
+        let Some(bytes) = bytes.or(self.storage.size) else {
+            return Ok(());
+        };
+        let (_, key) = self.container(container)?;
+        self.blocking(move |images| Ok(images.layers.driver().limit(&key, bytes)?))
+            .await
+    }
+
     /// Takes over, after a restart, a layer that [`Images::create_container_layer`] made before. Blocks.
     ///
     /// # Errors

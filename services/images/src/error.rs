@@ -72,6 +72,12 @@ pub enum ImageError {
         /// The platforms that were asked for.
         wanted: String,
     },
+    /// A container may not be limited to so little.
+    #[error("storage size cannot be less than {least} bytes (btrfs.min_space of the daemon's storage-opts)")]
+    TooSmall {
+        /// The least that may be asked for.
+        least: u64,
+    },
     /// More layers than can be mounted.
     #[error("max depth exceeded")]
     TooDeep,
@@ -180,6 +186,7 @@ impl Fault for ImageError {
             | Self::Filter(_)
             | Self::TooDeep
             | Self::NotAbove { .. }
+            | Self::TooSmall { .. }
             | Self::Archive(_)
             | Self::Document { .. }
             | Self::DiffId { .. }

@@ -51,6 +51,6 @@ pub use push::PushOptions;
 pub use registries::RegistryOptions;
 pub use remove::RemoveOptions;
 pub use save::SaveOptions;
-pub use service::{Images, OpenOptions};
+pub use service::{Images, OpenOptions, StorageOptions};
 pub use squash::SquashOptions;
 pub use transfer::{InputReader, InputSender, OutputWriter, input, output};

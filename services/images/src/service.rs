@@ -36,6 +36,7 @@ pub struct Images {
     pub(crate) data_root: PathBuf,
     pub(crate) registries: Registries,
     pub(crate) spools: Spools,
+    pub(crate) storage: StorageOptions,
     /// Held while images and names change, so that what was checked is still true when it is written. Only blocking
     /// threads take it.
     changing: Mutex<()>,
@@ -48,12 +49,23 @@ pub struct Images {
 pub struct OpenOptions {
     /// The data root; layers are kept below it, in the driver's directory.
     pub data_root: PathBuf,
-    /// The storage driver: `overlay` (or `overlay2`) or `vfs`.
+    /// The storage driver: `overlay` (or `overlay2`), `btrfs` or `vfs`; empty for the one that fits.
     pub driver: String,
+    /// Its options.
+    pub storage: StorageOptions,
     /// The service's own tables.
     pub tables: Scope,
     /// Where it tells what happens.
     pub events: Arc<Events>,
+}
+
+/// How large the writable layers of containers may grow, where the driver can limit them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageOptions {
+    /// Bytes for those that ask for nothing.
+    pub size: Option<u64>,
+    /// Less than so many bytes may not be asked for.
+    pub least: u64,
 }
 
 /// How long after a change the file system is synced: one sync serves many layers.
@@ -67,6 +79,10 @@ impl Images {
     pub fn open(options: OpenOptions) -> Result<Arc<Self>, ImageError> {
         let boot_id = durable::volatile::boot_id().unwrap_or_default();
         let driver = storage_drivers::open(&options.driver, &options.data_root)?;
+        if options.storage.size.is_some() && !driver.can_limit() {
+            let driver = driver.name();
+            return Err(storage_drivers::StorageError::NoLimit { driver }.into());
+        }
         let layers = Layers::open(driver, &options.data_root, options.tables.clone(), boot_id)?;
         let images = Self {
             state: RwLock::default(),
@@ -80,6 +96,7 @@ impl Images {
             registries: Registries::default(),
             spools: Spools::open_folder(&options.data_root)?,
             data_root: options.data_root,
+            storage: options.storage,
             changing: Mutex::default(),
             holds: AtomicU64::new(0),
             sync_planned: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::keys::{KEYS, Key, Kind, State};
-use super::settings::parse_size;
+use api_types::size::parse_size;
 
 /// What the command line said.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use api_types::ApiVersion;
 use api_types::container::Ulimit;
 use api_types::decode;
+use api_types::size::parse_size;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -92,6 +93,7 @@ pub(crate) struct Settings {
     pub(crate) seccomp_profile: String,
     pub(crate) shutdown_timeout: Option<i64>,
     pub(crate) storage_driver: String,
+    pub(crate) storage_opts: Vec<String>,
 }
 
 impl Settings {
@@ -123,7 +125,6 @@ impl Settings {
         default(&mut self.log_format, "text");
         default(&mut self.log_level, "info");
         default(&mut self.default_ipc_mode, "private");
-        default(&mut self.storage_driver, "overlay2");
         default(&mut self.default_runtime, containers::BUILT_IN_RUNTIME);
         // Docker has it without being told; here it is there when the host has it.
         if !self.runtimes.contains_key("runc") && containers::find_program("runc").is_some() {
@@ -262,20 +263,4 @@ impl Settings {
                 ))
             })
     }
-}
-
-/// `64m`, `1GiB`, `512` as bytes.
-pub(crate) fn parse_size(text: &str) -> Option<i64> {
-    let text = text.trim().to_ascii_lowercase();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: i64 = text[..end].parse().ok()?;
-    let shift = match text[end..].trim() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return None,
-    };
-    number.checked_mul(1 << shift)
 }

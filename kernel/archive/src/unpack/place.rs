@@ -1,6 +1,7 @@
 //! Finding the place of an entry below the root, and clearing it.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -217,10 +218,31 @@ fn keep_recorded(
             attic.insert(rustix::fs::openat(CWD, path, tree::DIRECTORY, Mode::empty())?)
         }
     };
-    rustix::fs::renameat(parent, name, &*directory, position.to_string())?;
+    let kept = position.to_string();
+    match rustix::fs::renameat(parent, name, &*directory, &kept) {
+        // A tree that is a subvolume of btrfs, with the attic beside it.
+        Err(Errno::XDEV) => copy_to_attic(parent, name, directory, &kept)?,
+        other => other?,
+    }
     // rename(2) between two names of one file does nothing.
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// The data alone: nothing else is asked of what is in the attic.
+fn copy_to_attic(parent: BorrowedFd<'_>, name: &[u8], attic: &OwnedFd, kept: &str) -> Result<(), Errno> {
+    let read = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let from = rustix::fs::openat(parent, name, read, Mode::empty())?;
+    let write = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let to = rustix::fs::openat(attic, kept, write, Mode::RUSR | Mode::WUSR)?;
+    if rustix::fs::ioctl_ficlone(&to, &from).is_ok() {
+        return Ok(());
+    }
+    let (mut from, mut to) = (File::from(from), File::from(to));
+    let copied = std::io::copy(&mut from, &mut to);
+    copied
+        .map(drop)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }

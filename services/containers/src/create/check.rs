@@ -237,6 +237,23 @@ pub(crate) fn policy(host: &HostConfig) -> Result<(), Error> {
     }
 }
 
+/// How large the container's file system may grow (`--storage-opt size=`), in bytes.
+///
+/// # Errors
+/// For other options, and for what is no size.
+pub(super) fn layer_size(host: &HostConfig) -> Result<Option<u64>, Error> {
+    let mut size = None;
+    for (key, value) in host.storage_opt.iter().flatten() {
+        if !key.eq_ignore_ascii_case("size") {
+            return Err(Error::Invalid(format!("Unknown option {key}")));
+        }
+        let bytes = api_types::size::parse_size(value).and_then(|bytes| u64::try_from(bytes).ok());
+        let invalid = || Error::Invalid(format!("invalid size: '{value}'"));
+        size = Some(bytes.filter(|bytes| *bytes > 0).ok_or_else(invalid)?);
+    }
+    Ok(size)
+}
+
 /// What docker has and this version does not: refused by name, never ignored.
 fn not_available(host: &HostConfig) -> Result<(), Error> {
     let missing = |what: &str| Err(Error::NotAvailable(what.to_owned()));
@@ -252,13 +269,6 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
             "a user namespace of its own (--userns={})",
             host.userns_mode
         ));
-    }
-    if host
-        .storage_opt
-        .as_ref()
-        .is_some_and(|options| !options.is_empty())
-    {
-        return missing("a storage option (--storage-opt)");
     }
     if host.ipc_mode.starts_with("container:") {
         return missing("the IPC namespace of another container (--ipc container:)");

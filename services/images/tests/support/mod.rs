@@ -25,6 +25,7 @@ pub fn open_at(root: &Path, driver: &str) -> (Arc<Images>, Arc<Events>) {
     let images = Images::open(OpenOptions {
         data_root: root.to_path_buf(),
         driver: driver.to_owned(),
+        storage: images::StorageOptions::default(),
         tables: store.scope("images"),
         events: Arc::clone(&events),
     })
