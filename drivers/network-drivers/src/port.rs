@@ -96,7 +96,7 @@ pub enum Error {
 }
 
 /// How long a process that held a port may take to end after the port was given back.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(10);
 
 /// Which host ports this daemon's containers have, with the endpoint that has each.
 #[derive(Debug, Default)]

@@ -32,7 +32,7 @@ pub enum LockError {
 
 /// How long a holder may take to be gone: a daemon that was just killed, or a child that it was starting at that moment
 /// and that has not yet closed what it inherited, holds the lock a little longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn held_text(path: &Path, pid: Option<u32>) -> String {
     let path = path.display();

@@ -28,6 +28,8 @@ pub(crate) use probe::Probe;
 
 /// How long the end of a process may take to be told.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long somebody who asks for a size waits for the start of a process, as with docker.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 /// At most so many ended execs of one container are remembered.
 const REMEMBERED: usize = 64;
 
@@ -272,24 +274,24 @@ impl Exec {
         }
     }
 
-    /// Sets the size of the terminal; one that is just being started is waited for.
+    /// Sets the size of the terminal. Commands ask as soon as the connection is upgraded, which may be before the start.
     pub(crate) async fn resize(&self, rows: u16, columns: u16) -> Result<(), Error> {
-        let mut state = self.state.subscribe();
-        let link = match &*state
-            .wait_for(|state| !matches!(state, State::Starting))
-            .await
-            .map_err(|_| self.gone())?
-        {
-            State::Running { link, .. } => link.clone(),
-            _ => return Err(self.gone()),
-        };
+        let link = self.started().await?;
         link.send(&Request::Resize { rows, columns }, &[])
             .await
             .map_err(Error::part)
     }
 
-    fn gone(&self) -> Error {
-        Error::Conflict(format!("exec {} is not running", self.id))
+    /// The way to the monitor, once the process runs.
+    async fn started(&self) -> Result<Arc<Link>, Error> {
+        let mut state = self.state.subscribe();
+        let started = state.wait_for(|state| !matches!(state, State::Created | State::Starting));
+        if let Ok(Ok(state)) = tokio::time::timeout(START_PATIENCE, started).await
+            && let State::Running { link, .. } = &*state
+        {
+            return Ok(link.clone());
+        }
+        Err(Error::Conflict(format!("exec {} is not running", self.id)))
     }
 
     fn claim(&self) -> bool {

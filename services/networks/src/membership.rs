@@ -11,7 +11,7 @@ use crate::state::{Member, addresses_of};
 use crate::{Allocated, Endpoint, EndpointRequest, Error, decide, plan};
 
 /// How long to wait for an address whose last user is just being taken away.
-const WAIT_FOR_RELEASE: Duration = Duration::from_secs(5);
+const WAIT_FOR_RELEASE: Duration = Duration::from_secs(20);
 
 /// How often to look whether a port that was given back can be bound.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);

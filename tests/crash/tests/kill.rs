@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-use e2e::{Client, Daemon, Leftovers, clients, daemon, tree, until};
+use e2e::{Client, Daemon, LONGEST, Leftovers, clients, daemon, tree, until};
 
 /// How many daemons live at a time.
 const SIDE_BY_SIDE: usize = 3;
@@ -195,17 +195,17 @@ fn kill_at(point: &str) {
         let output = tell(&docker, &daemon, line);
         assert_eq!(output.code, 0, "after {point}: {line}: {output:?}");
     }
-    let mut left = Vec::new();
-    let mut nothing_left = || {
-        left = Leftovers::of(&daemon).of_users();
+    let left = || {
+        let mut left = Leftovers::of(&daemon).of_users();
         left.extend(Empty::of(&daemon).more_than(&empty));
-        left.is_empty()
+        left
     };
     // What runs behind a reply (a monitor that ends, the last line of an exit) has a moment.
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while !nothing_left() && std::time::Instant::now() < patience {
+    let patience = std::time::Instant::now() + LONGEST / 6;
+    while !left().is_empty() && std::time::Instant::now() < patience {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
+    let left = left();
     assert!(left.is_empty(), "left behind by a kill at {point}: {left:#?}");
     println!("{point}: ok");
 }

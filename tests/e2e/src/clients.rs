@@ -117,7 +117,7 @@ impl Client {
         self.finish(self.command(arguments), Some(input.to_vec()))
     }
 
-    /// A client that hangs is killed after a minute, so that a failing test ends.
+    /// A client that hangs is killed after [`LONGEST`], so that a failing test ends.
     fn finish(&self, mut command: Command, input: Option<Vec<u8>>) -> Output {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if input.is_some() {

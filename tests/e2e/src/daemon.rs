@@ -133,7 +133,7 @@ impl Daemon {
     /// Starts it and waits until it answers.
     ///
     /// # Panics
-    /// When it does not answer within a minute, or ends.
+    /// When it does not answer within [`LONGEST`], or ends.
     pub fn start(&self) {
         if let Err(status) = self.try_start() {
             panic!("dhowd ended: {status}\n{}", self.log());
@@ -143,7 +143,7 @@ impl Daemon {
     /// Starts it and waits until it answers, or has ended with this status.
     ///
     /// # Panics
-    /// When it does neither within a minute.
+    /// When it does neither within [`LONGEST`].
     pub fn try_start(&self) -> Result<(), ExitStatus> {
         let mut child = self.spawn();
         let end = Instant::now() + LONGEST;
@@ -263,7 +263,7 @@ impl Daemon {
     /// SIGTERM; its exit code.
     ///
     /// # Panics
-    /// When it has not ended within a minute.
+    /// When it has not ended within [`LONGEST`].
     pub fn stop(&self) -> i32 {
         let Some(mut child) = self.child.lock().expect("lock").take() else {
             return 0;

@@ -39,7 +39,7 @@ impl Reply {
     }
 }
 
-/// A connection to the daemon; reads fail after a minute.
+/// A connection to the daemon; reads fail after [`LONGEST`].
 ///
 /// # Panics
 /// When it cannot be reached.

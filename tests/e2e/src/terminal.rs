@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -26,7 +28,7 @@ impl Terminal {
     /// # Panics
     /// Without a pty, or without `setsid` of util-linux.
     pub fn start(command: &Command, rows: u16, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("openpt");
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("openpt");
         grantpt(&master).expect("grantpt");
         unlockpt(&master).expect("unlockpt");
         let name = ptsname(&master, Vec::new()).expect("ptsname");
@@ -37,6 +39,7 @@ impl Terminal {
             File::options()
                 .read(true)
                 .write(true)
+                .custom_flags(OFlags::NOCTTY.bits().cast_signed())
                 .open(&name)
                 .expect("terminal")
         };
@@ -85,9 +88,25 @@ impl Terminal {
         self.master.write_all(text.as_bytes()).expect("typing");
     }
 
-    /// Changes the size of the window.
-    pub fn resize(&self, rows: u16, columns: u16) {
-        set_size(&self.master, rows, columns);
+    /// Changes the size of the window as a hand on its corner does, until this text comes.
+    ///
+    /// A client may begin to watch the size after its first output (docker does), and the kernel tells nobody of a
+    /// size that is no change; so a single change may be missed, as a person would see and pull once more.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn resize_until(&mut self, rows: u16, columns: u16, text: &str) {
+        let end = Instant::now() + LONGEST;
+        while Instant::now() < end {
+            set_size(&self.master, rows, columns + 1);
+            set_size(&self.master, rows, columns);
+            match self.comes(text, Duration::from_secs(1)) {
+                Ok(_) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.expect(text);
     }
 
     /// Reads until this text comes, and takes all up to its end.
@@ -95,7 +114,16 @@ impl Terminal {
     /// # Panics
     /// When it does not come.
     pub fn expect(&mut self, text: &str) -> String {
-        let end = Instant::now() + LONGEST;
+        self.comes(text, LONGEST).unwrap_or_else(|why| {
+            panic!(
+                "{text:?} did not come ({why}), but {:?}",
+                String::from_utf8_lossy(&self.seen)
+            )
+        })
+    }
+
+    fn comes(&mut self, text: &str, patience: Duration) -> Result<String, RecvTimeoutError> {
+        let end = Instant::now() + patience;
         loop {
             let found = self
                 .seen
@@ -104,16 +132,10 @@ impl Terminal {
             if let Some(at) = found {
                 let rest = self.seen.split_off(at + text.len());
                 let before = std::mem::replace(&mut self.seen, rest);
-                return String::from_utf8_lossy(&before).into_owned();
+                return Ok(String::from_utf8_lossy(&before).into_owned());
             }
             let patience = end.saturating_duration_since(Instant::now());
-            match self.output.recv_timeout(patience) {
-                Ok(more) => self.seen.extend(more),
-                Err(why) => panic!(
-                    "{text:?} did not come ({why}), but {:?}",
-                    String::from_utf8_lossy(&self.seen)
-                ),
-            }
+            self.seen.extend(self.output.recv_timeout(patience)?);
         }
     }
 
@@ -136,7 +158,7 @@ impl Terminal {
             while let Ok(more) = self.output.try_recv() {
                 self.seen.extend(more);
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

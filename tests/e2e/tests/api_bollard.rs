@@ -10,12 +10,12 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, LogsOptions,
     RemoveContainerOptions, StartContainerOptions, StatsOptions, WaitContainerOptions,
 };
-use e2e::{Daemon, daemon};
+use e2e::{Daemon, LONGEST, daemon};
 use futures_util::StreamExt;
 
 fn connect(daemon: &Daemon) -> Docker {
     let path = daemon.socket().display().to_string();
-    Docker::connect_with_unix(&path, 10, bollard::API_DEFAULT_VERSION).expect("a client")
+    Docker::connect_with_unix(&path, LONGEST.as_secs(), bollard::API_DEFAULT_VERSION).expect("a client")
 }
 
 async fn create(docker: &Docker, name: &str, command: &[&str]) -> String {

@@ -185,6 +185,33 @@ fn an_exec_streams_over_the_connection_that_started_it() {
 }
 
 #[test]
+fn a_size_that_is_told_before_the_start_of_an_exec_is_its_size() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(&daemon, &json!({ "Image": "busybox", "Cmd": ["sleep", "600"] }));
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    let script = "while [ \"$(stty size 2>/dev/null)\" != '33 77' ]; do sleep 0.1; done; echo sized";
+    let body = json!({ "Cmd": ["sh", "-c", script], "Tty": true, "AttachStdin": true, "AttachStdout": true });
+    let made = http::request(&daemon, "POST", &format!("/containers/{id}/exec"), Some(&body));
+    let exec = made.json()["Id"].as_str().expect("an id").to_owned();
+    let mut resize = http::connect(&daemon);
+    let path = format!("/v1.50/exec/{exec}/resize?h=33&w=77");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    resize.write_all(head.as_bytes()).expect("send");
+    let started = http::request(
+        &daemon,
+        "POST",
+        &format!("/exec/{exec}/start"),
+        Some(&json!({ "Tty": true })),
+    );
+    assert_eq!(
+        (started.status, started.body.as_slice()),
+        (200, &b"sized\r\n"[..])
+    );
+    assert_eq!(http::parse(&rest(resize)).status, 200);
+}
+
+#[test]
 fn a_websocket_carries_the_containers_stream() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

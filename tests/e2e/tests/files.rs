@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{daemon, for_each_client};
+use e2e::{daemon, for_each_client, until};
 
 #[test]
 fn cp_goes_both_ways_and_follows_links_inside_the_container_only() {
@@ -17,8 +17,11 @@ fn cp_goes_both_ways_and_follows_links_inside_the_container_only() {
             "busybox",
             "sh",
             "-c",
-            "ln -s /etc/passwd /link; ln -s / /tmp/up; sleep 1000",
+            "ln -s / /tmp/up; ln -s /etc/passwd /link; sleep 1000",
         ]);
+        until("the links", || {
+            docker.run(["exec", "cc", "test", "-L", "/link"]).code == 0
+        });
         let source = daemon.folder().join("source.txt");
         fs::write(&source, "content").expect("file");
         docker.ok([

@@ -8,11 +8,12 @@ fn a_container_goes_through_its_states() {
     daemon.load_busybox();
     for_each_client(&daemon, |docker| {
         let status = || docker.ok(["inspect", "--format", "{{.State.Status}}", "life"]);
-        let script = "trap 'echo term; exit 3' TERM; while :; do sleep 0.1; done";
+        let script = "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
         docker.ok(["create", "--name", "life", "busybox", "sh", "-c", script]);
         assert_eq!(status(), "created");
         docker.ok(["start", "life"]);
         assert_eq!(status(), "running");
+        until("the trap", || docker.ok(["logs", "life"]) == "ready");
         docker.ok(["pause", "life"]);
         assert_eq!(status(), "paused");
         docker.ok(["unpause", "life"]);

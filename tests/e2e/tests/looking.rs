@@ -154,8 +154,15 @@ fn a_container_that_ignores_its_stop_signal_is_killed_after_its_own_patience() {
         ];
         docker.ok(run.iter().chain(&["busybox", "sh", "-c", script]));
         until("the trap", || docker.ok(["logs", "stubborn"]).contains("ready"));
+        docker.ok(["kill", "--signal", "USR2", "stubborn"]);
+        until("the word", || docker.ok(["logs", "stubborn"]) == "ready\ntold");
         docker.ok(["stop", "stubborn"]);
-        assert_eq!(docker.ok(["logs", "stubborn"]), "ready\ntold");
+        // Whether it still says so within its second is the machine's affair.
+        let logs = docker.ok(["logs", "stubborn"]);
+        assert!(
+            ["ready\ntold", "ready\ntold\ntold"].contains(&logs.as_str()),
+            "{logs}"
+        );
         assert_eq!(
             docker.ok(["inspect", "-f", "{{.State.ExitCode}}", "stubborn"]),
             "137"

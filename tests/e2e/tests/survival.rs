@@ -43,6 +43,8 @@ fn an_end_while_the_daemon_is_dead_is_not_lost() {
             !std::path::Path::new(&format!("/proc/{pid}")).exists()
         });
         daemon.start();
+        // Its monitor may still be about to write down how it ended.
+        assert_eq!(docker.ok(["wait", "short"]), "9");
         assert_eq!(
             docker.ok([
                 "inspect",

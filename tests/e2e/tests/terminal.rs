@@ -9,14 +9,17 @@ fn shell(docker: &Client, arguments: &[&str]) -> Terminal {
     terminal
 }
 
-/// Waits until a process with this command line runs in the container.
-fn runs(docker: &Client, container: &str, command: &str) {
-    until(command, || {
-        docker
-            .run(["top", container, "-eo", "pid,args"])
-            .stdout
-            .contains(command)
-    });
+/// The state of the process with this command line in the container, as ps shows it; empty if there is none.
+fn state(docker: &Client, container: &str, command: &str) -> String {
+    let processes = docker.run(["top", container, "-eo", "pid,stat,args"]).stdout;
+    let line = processes.lines().find(|line| line.ends_with(command));
+    let state = line.and_then(|line| line.split_whitespace().nth(1));
+    state.unwrap_or_default().to_owned()
+}
+
+/// Waits until this command is in the foreground of its terminal: what is typed before that goes to the shell.
+fn in_foreground(docker: &Client, container: &str, command: &str) {
+    until(command, || state(docker, container, command).contains('+'));
 }
 
 fn busybox() -> Option<Daemon> {
@@ -31,20 +34,22 @@ fn say(terminal: &mut Terminal, word: &str) {
     terminal.expect(&format!("{word}-42"));
 }
 
+/// Lets the shell say that word once its terminal has this size.
+fn await_size(terminal: &mut Terminal, size: &str, word: &str) {
+    terminal.send(&format!(
+        "while [ \"$(stty size)\" != '{size}' ]; do sleep 0.1; done; echo {word}-$((6 * 7))\n"
+    ));
+}
+
 #[test]
 fn the_window_has_the_size_of_the_terminal_and_follows_it() {
     let Some(daemon) = busybox() else { return };
     for_each_client(&daemon, |docker| {
         let mut terminal = shell(docker, &["run", "-it", "--name", "win", "busybox", "sh"]);
-        let has = |terminal: &mut Terminal, size: &str, word: &str| {
-            terminal.send(&format!(
-                "while [ \"$(stty size)\" != '{size}' ]; do sleep 0.1; done\n"
-            ));
-            say(terminal, word);
-        };
-        has(&mut terminal, "30 100", "first");
-        terminal.resize(40, 120);
-        has(&mut terminal, "40 120", "second");
+        await_size(&mut terminal, "30 100", "first");
+        terminal.expect("first-42");
+        await_size(&mut terminal, "40 120", "second");
+        terminal.resize_until(40, 120, "second-42");
         terminal.send("exit 5\n");
         assert_eq!(terminal.ended(), 5);
         docker.ok(["rm", "win"]);
@@ -57,40 +62,26 @@ fn ctrl_c_and_job_control_are_the_shells_inside() {
     for_each_client(&daemon, |docker| {
         let mut terminal = shell(docker, &["run", "-it", "--name", "jobs", "busybox", "sh"]);
         terminal.send("sleep 1001\n");
-        runs(docker, "jobs", "sleep 1001");
+        in_foreground(docker, "jobs", "sleep 1001");
         terminal.send("\x03");
         say(&mut terminal, "interrupted");
         terminal.send("sleep 1002\n");
-        runs(docker, "jobs", "sleep 1002");
+        in_foreground(docker, "jobs", "sleep 1002");
         terminal.send("\x1a");
         terminal.expect("Stopped");
         terminal.send("bg\n");
         say(&mut terminal, "background");
         terminal.send("fg\n");
-        say_after_interrupt(&mut terminal, docker);
+        in_foreground(docker, "jobs", "sleep 1002");
+        terminal.send("\x03");
+        say(&mut terminal, "over");
+        assert_eq!(state(docker, "jobs", "sleep 1002"), "");
         terminal.send("exit\n");
         let code = terminal.ended();
         // The shell's own code after an interrupted job.
         assert!(code == 0 || code == 130, "{code}");
         docker.ok(["rm", "jobs"]);
     });
-}
-
-/// The job is in the foreground once the shell reads no more; the interrupt reaches it then.
-fn say_after_interrupt(terminal: &mut Terminal, docker: &Client) {
-    terminal.expect("sleep 1002");
-    runs(docker, "jobs", "sleep 1002");
-    let gone = || {
-        !docker
-            .run(["top", "jobs", "-eo", "pid,args"])
-            .stdout
-            .contains("sleep 1002")
-    };
-    until("the end of the job", || {
-        terminal.send("\x03");
-        gone()
-    });
-    say(terminal, "over");
 }
 
 #[test]
@@ -131,9 +122,8 @@ fn an_exec_has_a_terminal_of_its_own() {
         let mut terminal = shell(docker, &["exec", "-it", "host", "sh"]);
         terminal.send("tty\n");
         terminal.expect("/dev/pts/");
-        terminal.resize(17, 71);
-        terminal.send("while [ \"$(stty size)\" != '17 71' ]; do sleep 0.1; done\n");
-        say(&mut terminal, "resized");
+        await_size(&mut terminal, "17 71", "resized");
+        terminal.resize_until(17, 71, "resized-42");
         terminal.send("exit 9\n");
         assert_eq!(terminal.ended(), 9);
         let mut terminal = shell(

@@ -19,5 +19,5 @@ fn the_end_and_restart_of_one_leaves_the_other_alone() {
     first.ok(["rm", "-f", "same"]);
     assert_eq!(one.stop(), 0);
     let gateway = second.ok(["inspect", "--format", "{{.NetworkSettings.Gateway}}", "same"]);
-    second.ok(["exec", "same", "ping", "-c1", "-W2", &gateway]);
+    second.ok(["exec", "same", "ping", "-c1", "-W60", &gateway]);
 }

@@ -303,7 +303,7 @@ fn replay() {
     };
     let mut reader = Reader::open(&container.plan.log, options).expect("open");
     let mut text = String::new();
-    ours.set_read_timeout(Some(std::time::Duration::from_secs(20)))
+    ours.set_read_timeout(Some(std::time::Duration::from_secs(120)))
         .expect("timeout");
     while let Step::Entry(entry) = reader.next().expect("read") {
         // The socket is the monitor's too by now, and non-blocking.

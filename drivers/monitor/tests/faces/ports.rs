@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_proxy_ends_with_its_container_and_frees_the_port", ends),
 ];
 
-const SOON: Option<Duration> = Some(Duration::from_secs(20));
+const SOON: Option<Duration> = Some(Duration::from_secs(120));
 
 /// A running container whose ports lead to these servers on the host.
 fn publish(tcp: &TcpListener, udp: &UdpSocket) -> (Container, TcpListener, UdpSocket) {

@@ -108,7 +108,7 @@ impl Daemon {
         self.wait(|report| {
             matches!(report, Report::Attached { client: id, .. } if *id == client).then_some(())
         });
-        ours.set_read_timeout(Some(std::time::Duration::from_secs(20)))
+        ours.set_read_timeout(Some(std::time::Duration::from_secs(120)))
             .expect("timeout");
         ours
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
 use netlink::{LinkChange, Route, RouteEntry, RouteScope, Veth};
@@ -18,7 +18,10 @@ use network_drivers::{Driver, EndpointPlan, NetworkPlan, PortBinding, Protocol, 
 pub(crate) const HOST: &str = "10.77.0.1";
 /// The outside's address.
 pub(crate) const OUTSIDE: &str = "10.77.0.2";
-const PATIENCE: Duration = Duration::from_secs(2);
+/// An answer takes at most so long, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Where nobody answers within this time, nobody answers.
+const SILENCE: Duration = Duration::from_millis(500);
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -196,7 +199,7 @@ impl Container {
             .bridge
             .leave(&self.plan, Box::new(move || tell.send(()).unwrap()))
             .unwrap();
-        told.recv_timeout(Duration::from_secs(10)).unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
     }
 }
 
@@ -228,11 +231,36 @@ pub(crate) fn serve(netns: BorrowedFd<'_>, at: SocketAddr, name: &'static str) {
     });
 }
 
-/// Ask the server at an address; `None` when nobody answers.
+/// The answer of the server at an address; `None` when it refuses, or nobody answers however often it is asked.
 pub(crate) fn ask_tcp(netns: BorrowedFd<'_>, to: &str) -> Option<String> {
+    try_tcp(netns, to, PATIENCE)
+}
+
+/// Whether nobody answers at an address.
+pub(crate) fn is_silent_tcp(netns: BorrowedFd<'_>, to: &str) -> bool {
+    try_tcp(netns, to, SILENCE).is_none()
+}
+
+/// As [`ask_tcp`], by UDP.
+pub(crate) fn ask_udp(netns: BorrowedFd<'_>, to: &str) -> Option<String> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = try_udp(netns, to, SILENCE);
+        if answer.is_some() || Instant::now() > end {
+            return answer;
+        }
+    }
+}
+
+/// As [`is_silent_tcp`], by UDP.
+pub(crate) fn is_silent_udp(netns: BorrowedFd<'_>, to: &str) -> bool {
+    try_udp(netns, to, SILENCE).is_none()
+}
+
+fn try_tcp(netns: BorrowedFd<'_>, to: &str, patience: Duration) -> Option<String> {
     let to: SocketAddr = to.parse().unwrap();
     inside(netns, || {
-        let mut stream = TcpStream::connect_timeout(&to, PATIENCE / 4).ok()?;
+        let mut stream = TcpStream::connect_timeout(&to, patience).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -240,12 +268,11 @@ pub(crate) fn ask_tcp(netns: BorrowedFd<'_>, to: &str) -> Option<String> {
     })
 }
 
-/// Ask the UDP server at an address; `None` when nobody answers.
-pub(crate) fn ask_udp(netns: BorrowedFd<'_>, to: &str) -> Option<String> {
+fn try_udp(netns: BorrowedFd<'_>, to: &str, patience: Duration) -> Option<String> {
     let to: SocketAddr = to.parse().unwrap();
     inside(netns, || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE / 4)).unwrap();
+        socket.set_read_timeout(Some(patience)).unwrap();
         socket.connect(to).ok()?;
         socket.send(b"?").ok()?;
         let mut buffer = [0; 100];

@@ -365,26 +365,13 @@ fn an_arm_machine_runs_programs_of_both_widths() {
 }
 
 #[test]
-fn compiling_the_default_profile_is_quick() {
+fn the_default_profile_becomes_a_short_program() {
     let context = Context::native(CapabilitySet::docker_default());
     let filter = default_profile(&context);
-    let best = (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            let program = compile(&filter).expect("compiles");
-            assert!(
-                program.instructions().len() < 1000,
-                "{}",
-                program.instructions().len()
-            );
-            start.elapsed()
-        })
-        .min()
-        .expect("runs");
-    eprintln!(
-        "compiled in {best:?}, {} instructions",
-        compile(&filter).expect("compiles").instructions().len()
-    );
-    // Without optimisation it takes some ten times as long as in a release build.
-    assert!(best.as_millis() < 20, "{best:?}");
+    let start = Instant::now();
+    let program = compile(&filter).expect("compiles");
+    let length = program.instructions().len();
+    // A figure for the reader, not a bound: a busy machine has none.
+    eprintln!("compiled in {:?}, {length} instructions", start.elapsed());
+    assert!(length < 1000, "{length}");
 }
