@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use log_drivers::Position;
 use monitor::channel::{Channel, ChannelError, Received};
@@ -12,6 +13,11 @@ use monitor::protocol::{Phase, Report, Request, VERSION};
 use serde::de::DeserializeOwned;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
+
+/// How long a monitor may take to say how things stand. No other container waits longer for its daemon than this.
+const HELLO_PATIENCE: Duration = Duration::from_secs(3);
+/// Clients of a monitor that has not told its own ones have numbers that no earlier daemon has given.
+const FAR_CLIENT: u64 = 1 << 32;
 
 /// A control connection. One task reads; anybody may send.
 #[derive(Debug)]
@@ -41,15 +47,27 @@ impl Link {
         })
     }
 
-    /// Connects to the monitor that listens at `path`, and asks how things stand.
-    pub(crate) async fn reconnect(path: &Path) -> Result<(Self, Phase), ChannelError> {
+    /// Connects to the monitor that listens at `path`, and asks how things stand; `None` if it does not say so within
+    /// [`HELLO_PATIENCE`]: somebody has stopped it. It goes on from here when it is let go.
+    pub(crate) async fn reconnect(path: &Path) -> Result<(Self, Option<Phase>), ChannelError> {
         let link = Self::new(Channel::connect(path)?)?;
-        link.send(&Request::Hello { version: VERSION }, &[]).await?;
+        let state = match tokio::time::timeout(HELLO_PATIENCE, link.hello()).await {
+            Ok(state) => Some(state?),
+            Err(_) => {
+                link.clients.store(FAR_CLIENT, Ordering::Relaxed);
+                None
+            }
+        };
+        Ok((link, state))
+    }
+
+    async fn hello(&self) -> Result<Phase, ChannelError> {
+        self.send(&Request::Hello { version: VERSION }, &[]).await?;
         loop {
-            if let Report::Hello { state, clients, .. } = link.receive().await?.message {
+            if let Report::Hello { state, clients, .. } = self.receive().await?.message {
                 let next = clients.into_iter().max().unwrap_or(0) + 1;
-                link.clients.store(next, Ordering::Relaxed);
-                return Ok((link, state));
+                self.clients.store(next, Ordering::Relaxed);
+                return Ok(state);
             }
         }
     }

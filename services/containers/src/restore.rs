@@ -229,10 +229,14 @@ async fn find(house: &Arc<House>, record: &Record, new_boot: bool) -> Found {
         };
     }
     match Link::reconnect(&state_dir.join("monitor.sock")).await {
-        Ok((link, MonitorPhase::Running { .. })) if record.run.running => {
+        Ok((link, Some(MonitorPhase::Running { .. }))) if record.run.running => {
             return Found::Running(Arc::new(link));
         }
-        Ok((link, MonitorPhase::Exited(exit))) => {
+        Ok((link, None)) if record.run.running => {
+            tracing::warn!(container = %record.id, "the monitor does not answer; its container is taken to run");
+            return Found::Running(Arc::new(link));
+        }
+        Ok((link, Some(MonitorPhase::Exited(exit)))) => {
             drop(link);
             if record.run.running {
                 return Found::Ended(exit);

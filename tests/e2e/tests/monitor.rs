@@ -1,6 +1,51 @@
 //! The monitor of a container may die, and containers may come and go in numbers.
 
 use e2e::{Leftovers, clients, daemon, for_each_client, until};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The parent of a container's process.
+fn monitor_of(pid: &str) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let mut lines = status.lines();
+    let parent = lines.find_map(|line| line.strip_prefix("PPid:")).expect("parent");
+    Pid::from_raw(parent.trim().parse().expect("a pid")).expect("a monitor")
+}
+
+fn is_gone(pid: &str) -> bool {
+    !std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn a_monitor_that_stands_still_holds_up_its_own_container_only() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let docker = clients(&daemon).into_iter().next().expect("a client");
+    let script = "echo said; while [ ! -e /go ]; do sleep 0.1; done; exit 4";
+    docker.ok(["run", "-d", "--name", "still", "busybox", "sh", "-c", script]);
+    docker.ok(["run", "-d", "--name", "other", "busybox", "sleep", "1000"]);
+    until("the word", || docker.ok(["logs", "still"]) == "said");
+    let state = || docker.ok(["inspect", "--format", "{{.State.Status}} {{.State.Pid}}", "still"]);
+    let running = state();
+    let pid = running.split(' ').next_back().expect("a pid").to_owned();
+    let monitor = monitor_of(&pid);
+    kill_process(monitor, Signal::STOP).expect("stop");
+    // A new daemon answers, and finds everything as it was.
+    daemon.kill_and_restart();
+    assert_eq!(state(), running);
+    assert_eq!(docker.ok(["logs", "still"]), "said");
+    assert_eq!(docker.ok(["exec", "still", "cat", "/proc/1/comm"]), "sh");
+    assert_eq!(docker.ok(["exec", "other", "echo", "alive"]), "alive");
+    // Let go, it tells how its container ends.
+    kill_process(monitor, Signal::CONT).expect("continue");
+    docker.ok(["exec", "still", "touch", "/go"]);
+    assert_eq!(docker.ok(["wait", "still"]), "4");
+    // One that never goes on does not keep its container from being removed.
+    let pid = docker.ok(["inspect", "--format", "{{.State.Pid}}", "other"]);
+    kill_process(monitor_of(&pid), Signal::STOP).expect("stop");
+    docker.ok(["rm", "-f", "other"]);
+    until("the end of the container's process", || is_gone(&pid));
+    docker.ok(["rm", "still"]);
+}
 
 #[test]
 fn a_container_whose_monitor_is_killed_ends_with_137_and_its_policy_acts() {
@@ -20,17 +65,8 @@ fn a_container_whose_monitor_is_killed_ends_with_137_and_its_policy_acts() {
                 "1000",
             ]);
             let pid = docker.ok(["inspect", "--format", "{{.State.Pid}}", name]);
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-            let parent = status
-                .lines()
-                .find_map(|line| line.strip_prefix("PPid:"))
-                .expect("parent");
-            let parent =
-                rustix::process::Pid::from_raw(parent.trim().parse().expect("a pid")).expect("a monitor");
-            rustix::process::kill_process(parent, rustix::process::Signal::KILL).expect("kill");
-            until("the end of the container's process", || {
-                !std::path::Path::new(&format!("/proc/{pid}")).exists()
-            });
+            kill_process(monitor_of(&pid), Signal::KILL).expect("kill");
+            until("the end of the container's process", || is_gone(&pid));
         }
         let state = "{{.State.Status}} {{.State.ExitCode}}";
         until("the end", || {
