@@ -167,9 +167,9 @@ impl<'a> Spawn<'a> {
         let clone_error = crate::last_errno();
         restore_signals(&old);
         drop(stack);
-        let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else {
-            return Err(clone_error);
-        };
+        // Asked in this order, because -1 makes no `Pid`: with debug assertions it would be a panic.
+        let pid = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
+        let pid = pid.ok_or(clone_error)?;
         // SAFETY: the kernel has just made this descriptor for us.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         if plan.failure != 0 {
