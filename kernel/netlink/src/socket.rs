@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
@@ -19,7 +20,12 @@ const DUMP_ATTEMPTS: u32 = 8;
 pub(crate) struct Socket {
     fd: OwnedFd,
     sequence: u32,
-    buffer: Vec<u8>,
+}
+
+/// Room for the largest answer of the kernel; it lives as long as one operation, because sockets are kept: one for each
+/// network namespace.
+fn room() -> Vec<u8> {
+    Vec::with_capacity(64 << 10)
 }
 
 impl Socket {
@@ -46,11 +52,7 @@ impl Socket {
         // Bigger buffers are a wish: the limits of the host may forbid them.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&fd, 4 << 20);
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&fd, 4 << 20);
-        Ok(Socket {
-            fd,
-            sequence: 0,
-            buffer: vec![0; 64 << 10],
-        })
+        Ok(Socket { fd, sequence: 0 })
     }
 
     /// The sequence number for the next message.
@@ -103,9 +105,10 @@ impl Socket {
         fill(&mut buffer);
         buffer.end();
         self.send(&buffer)?;
+        let mut answers = room();
         loop {
-            let len = self.receive()?;
-            if let Some(answer) = message::messages(&self.buffer[..len]).find(|m| m.sequence == sequence) {
+            self.receive(&mut answers)?;
+            if let Some(answer) = message::messages(&answers).find(|m| m.sequence == sequence) {
                 if answer.kind == NLMSG_ERROR {
                     return Err(refusal(&answer, doing));
                 }
@@ -148,9 +151,10 @@ impl Socket {
     ) -> Result<Option<Vec<T>>, Error> {
         let mut all = Vec::new();
         let mut disturbed = false;
+        let mut answers = room();
         loop {
-            let len = self.receive()?;
-            for answer in message::messages(&self.buffer[..len]).filter(|m| m.sequence == sequence) {
+            self.receive(&mut answers)?;
+            for answer in message::messages(&answers).filter(|m| m.sequence == sequence) {
                 disturbed |= answer.flags & NLM_F_DUMP_INTR != 0;
                 match answer.kind {
                     NLMSG_DONE => return Ok((!disturbed).then_some(all)),
@@ -164,8 +168,10 @@ impl Socket {
     /// Throw away all notifications that wait in the socket; says whether there were any.
     pub(crate) fn drain(&mut self) -> Result<bool, Error> {
         let mut any = false;
+        // What does not fit is thrown away as well.
+        let mut byte = [0];
         loop {
-            match rustix::net::recv(&self.fd, &mut self.buffer[..], RecvFlags::DONTWAIT) {
+            match rustix::net::recv(&self.fd, &mut byte, RecvFlags::DONTWAIT) {
                 Ok(_) => any = true,
                 // An overrun means that there was something, too.
                 Err(Errno::NOBUFS) => any = true,
@@ -196,10 +202,12 @@ impl Socket {
         }
     }
 
-    fn receive(&mut self) -> Result<usize, Error> {
+    /// Replaces what `answers` holds by the next datagram.
+    fn receive(&mut self, answers: &mut Vec<u8>) -> Result<(), Error> {
+        answers.clear();
         loop {
-            match rustix::net::recv(&self.fd, &mut self.buffer[..], RecvFlags::empty()) {
-                Ok((len, _)) => return Ok(len),
+            match rustix::net::recv(&self.fd, spare_capacity(answers), RecvFlags::empty()) {
+                Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(e) => {
                     return Err(Error::Socket {
@@ -213,9 +221,10 @@ impl Socket {
 
     fn await_acks(&mut self, first: u32, last: u32, doing: impl FnOnce() -> String) -> Result<(), Error> {
         let mut failure: Option<(Errno, Option<String>)> = None;
+        let mut answers = room();
         'answers: loop {
-            let len = self.receive()?;
-            for answer in message::messages(&self.buffer[..len]) {
+            self.receive(&mut answers)?;
+            for answer in message::messages(&answers) {
                 let offset = answer.sequence.wrapping_sub(first);
                 if answer.kind != NLMSG_ERROR || offset > last.wrapping_sub(first) {
                     continue;

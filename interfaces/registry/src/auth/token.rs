@@ -7,13 +7,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fault::{Fault, Kind};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Grant, Guard, Identity};
@@ -108,7 +108,7 @@ impl TokenService {
             }
             Err(source) => return Err(KeyError::File { path, source }),
         };
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document);
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document, &SystemRandom::new());
         Ok(Self {
             service: settings.service.clone(),
             lifetime: settings.lifetime.as_secs().max(60),
@@ -254,6 +254,27 @@ mod tests {
             access: Some(Vec::new()),
             refresh: None,
         }
+    }
+
+    /// A key that another library (aws-lc) has written in PKCS #8; nothing is signed with it anywhere.
+    const KEPT: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJGorlBsdgpRhC92zJ9bUY3S91V6Bc7fTIjLthchRr1mhRANC\
+                        AATtA0nQGcAGBlCR5Bas3vdj5LKc+mjsCBXCKOhASc6VhWdSxvmtdXCbLZ5PR2DjS9jDFZGOOWQZ43tp8/+b1JK/";
+
+    #[test]
+    fn a_key_that_is_there_is_used_and_never_replaced() {
+        use base64::engine::general_purpose::STANDARD;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.key");
+        let key = STANDARD.decode(KEPT).unwrap();
+        std::fs::write(&path, &key).unwrap();
+        let ours = service(folder.path());
+        let token = ours.sign(&claims(&ours, now() + 60)).unwrap();
+        assert!(service(folder.path()).verify(&token).is_some());
+        assert_eq!(std::fs::read(&path).unwrap(), key);
+        std::fs::write(&path, "not a key").unwrap();
+        let refused = TokenService::open(&Tokens::default(), folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("token.key"), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"not a key");
     }
 
     #[test]

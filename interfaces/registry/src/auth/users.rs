@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_lc_rs::hmac;
 use fault::{Fault, Kind};
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use rand::RngExt as _;
+use ring::hmac;
 use tokio::sync::Semaphore;
 
 use crate::error::{Code, Failure};
