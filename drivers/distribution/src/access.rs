@@ -32,8 +32,12 @@ const REFERRERS_LIMIT: usize = 4 << 20;
 pub enum Intent {
     /// Only read; mirrors may answer.
     Pull,
+    /// Only read; the registry itself must answer.
+    Look,
     /// Read and write; the registry itself must answer.
     Push,
+    /// Remove; the registry itself must answer.
+    Delete,
 }
 
 /// One repository at one place.
@@ -107,6 +111,17 @@ impl Access {
         self.sources.retain(|source| *source != self.repository);
     }
 
+    /// Another repository of the same registry, by its path; connections and tokens are shared.
+    #[must_use]
+    pub fn beside(&self, repository: &str) -> Self {
+        Self {
+            repository: repository.to_owned(),
+            intent: Intent::Look,
+            sources: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Whether this place only stands in for the registry.
     pub fn is_mirror(&self) -> bool {
         self.endpoint.mirror
@@ -144,8 +159,9 @@ impl Access {
     /// What a token must allow.
     pub(crate) fn scopes(&self) -> String {
         let actions = match self.intent {
-            Intent::Pull => "pull",
+            Intent::Pull | Intent::Look => "pull",
             Intent::Push => "pull,push",
+            Intent::Delete => "pull,delete",
         };
         let mut scopes = format!("repository:{}:{actions}", self.repository);
         for source in &self.sources {
@@ -316,6 +332,21 @@ impl Access {
         };
         self.send_retrying(request).await?.discard().await;
         Ok(Digest::sha256(&bytes))
+    }
+
+    /// Removes a manifest and all its tags, or, by a tag, that tag where the registry can.
+    ///
+    /// # Errors
+    /// [`DistributionError`].
+    pub async fn delete_manifest(&self, tag_or_digest: &str) -> Result<(), DistributionError> {
+        let url = self.url(&format!("manifests/{tag_or_digest}"));
+        let request = || Outgoing::new(Method::DELETE, url.clone());
+        let answer = self
+            .send_retrying(request)
+            .await
+            .map_err(|e| absent(e, tag_or_digest))?;
+        answer.discard().await;
+        Ok(())
     }
 
     /// What refers to a manifest: signatures, bills of materials. An empty list where the registry does not know.

@@ -37,8 +37,8 @@ impl Document {
     /// Takes bytes for a document. What its own field says wins over the header; they must not contradict.
     ///
     /// # Errors
-    /// [`DistributionError::Protocol`], if it is no JSON object.
-    pub(crate) fn new(url: &str, header: &str, bytes: Vec<u8>) -> Result<Self, DistributionError> {
+    /// [`DistributionError::Protocol`], if it is no JSON object. `url` is how messages call it.
+    pub fn new(url: &str, header: &str, bytes: Vec<u8>) -> Result<Self, DistributionError> {
         let wrong = |reason: String| DistributionError::Protocol {
             url: url.to_owned(),
             reason,

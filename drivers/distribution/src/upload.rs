@@ -6,13 +6,18 @@ use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, LOCATION};
 use oci::digest::Digest;
+use oci::image::Descriptor;
 use tokio::sync::mpsc;
 
 use crate::access::Access;
+use crate::blob::BlobStream;
 use crate::error::DistributionError;
 use crate::exchange::{Answer, Payload};
 use crate::session::Outgoing;
 use crate::url::Url;
+
+/// Pieces of a blob that may wait on their way from one repository to another.
+const COPY_QUEUE: usize = 8;
 
 /// What became of an attempt to mount.
 #[derive(Debug)]
@@ -99,6 +104,42 @@ impl Access {
                 }
             }
         }
+    }
+
+    /// Brings a blob from another repository of the same registry, unless it is here: mounted, or else by way of us.
+    ///
+    /// # Errors
+    /// [`DistributionError`].
+    pub async fn bring(&self, blob: &Descriptor, from: &Self) -> Result<(), DistributionError> {
+        if self.blob_size(&blob.digest).await?.is_some() {
+            return Ok(());
+        }
+        let Mounted::Not(upload) = self.mount(&blob.digest, &from.repository).await? else {
+            return Ok(());
+        };
+        let (sender, chunks) = mpsc::channel(COPY_QUEUE);
+        let mut source = BlobStream::new(from.clone(), blob.clone());
+        let read = async move {
+            loop {
+                match source.chunk().await {
+                    Ok(Some(chunk)) => {
+                        if sender.send(Ok(chunk)).await.is_err() {
+                            // Given up by the other side, which tells why.
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(error) => {
+                        // Breaks the request: what was sent is not the whole.
+                        let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        let (read, sent) = tokio::join!(read, upload.send(chunks, Some(blob.size)));
+        read?;
+        sent?.commit(&blob.digest).await
     }
 
     /// Waits before a failed upload is begun anew; `false` when it must not be.

@@ -28,6 +28,8 @@ pub enum Body {
     Empty,
     /// JSON text.
     Json(Bytes),
+    /// Bytes of this media type.
+    Typed(String, Bytes),
     /// A stream of chunks, such as a tar archive; an error ends the request.
     Chunks(tokio::sync::mpsc::Receiver<io::Result<Bytes>>),
 }
@@ -47,7 +49,9 @@ impl Body {
     fn wire(&mut self) -> WireBody {
         match self {
             Self::Empty => Empty::new().map_err(|never| match never {}).boxed(),
-            Self::Json(text) => Full::new(text.clone()).map_err(|never| match never {}).boxed(),
+            Self::Json(text) | Self::Typed(_, text) => {
+                Full::new(text.clone()).map_err(|never| match never {}).boxed()
+            }
             Self::Chunks(_) => {
                 let Self::Chunks(mut receiver) = std::mem::replace(self, Self::Empty) else {
                     return Self::Empty.wire();
@@ -160,6 +164,7 @@ impl<'a> Call<'a> {
             .header(header::USER_AGENT, self.client.user_agent());
         match &self.body {
             Body::Json(_) => request = request.header(header::CONTENT_TYPE, "application/json"),
+            Body::Typed(kind, _) => request = request.header(header::CONTENT_TYPE, kind),
             Body::Chunks(_) => request = request.header(header::CONTENT_TYPE, "application/x-tar"),
             Body::Empty => {}
         }

@@ -21,6 +21,7 @@ mod inspect;
 mod list;
 mod login;
 mod logout;
+mod manifest;
 mod network;
 mod prune;
 mod search;

@@ -1,6 +1,7 @@
 //! Images: list, inspect, history, tag, remove, prune, commit.
 
 mod beside;
+pub(crate) mod documents;
 mod registry;
 mod transfer;
 

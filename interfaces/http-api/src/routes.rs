@@ -127,6 +127,12 @@ routes! {
     GET  "/images/search" => image::search [images];
     POST "/images/{name}/push" => image::push [images];
     GET  "/distribution/{name}/json" => image::distribution [images];
+    GET    "/distribution/{name}/manifest" => image::documents::manifest [images];
+    PUT    "/distribution/{name}/manifest" => image::documents::put_manifest [images];
+    DELETE "/distribution/{name}/manifest" => image::documents::delete_manifest [images];
+    GET    "/distribution/{name}/referrers" => image::documents::referrers [images];
+    GET    "/distribution/{name}/blobs/{digest}" => image::documents::get_blob [images];
+    PUT    "/distribution/{name}/blobs/{digest}" => image::documents::put_blob [images];
     GET  "/images/{name}/attestations" => missing::attestations [];
     POST "/build" => build::build [builds];
     POST "/build/prune" => build::prune [builds];

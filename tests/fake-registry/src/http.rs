@@ -117,6 +117,8 @@ impl Response {
 
     pub(crate) fn head(&self, length: Option<usize>) -> String {
         let mut head = format!("HTTP/1.1 {} Status\r\n", self.status);
+        // Old commands of docker's take nothing else for a registry.
+        head.push_str("Docker-Distribution-Api-Version: registry/2.0\r\n");
         match length {
             Some(length) => head.push_str(&format!("Content-Length: {length}\r\n")),
             None => head.push_str("Connection: close\r\n"),

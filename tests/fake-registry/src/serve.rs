@@ -1,6 +1,6 @@
 //! From a request to an answer, or to what was planned instead.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use rustls::{ServerConnection, StreamOwned};
 
 use crate::http::{Request, Response};
 use crate::{Fault, Guard, Shared, lock};
+
+/// How a connection begins that wants TLS (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 pub(crate) fn connection(shared: &Shared, stream: TcpStream) {
     // What a client breaks off is no failure of the test.
@@ -22,6 +25,11 @@ pub(crate) fn connection(shared: &Shared, stream: TcpStream) {
 
 fn serve<S: Read + Write>(shared: &Shared, stream: S) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
+    if stream.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+        // As Go's servers do: docker's command goes on with plain HTTP only after such an answer.
+        let said = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n";
+        return stream.get_mut().write_all(said.as_bytes());
+    }
     while let Some(request) = Request::read(&mut stream)? {
         let mut line = format!("{} {}", request.method, request.path);
         if !request.query.is_empty() {

@@ -22,6 +22,16 @@ pub(crate) const FILTER: Flag = flag(
     "Filter output based on conditions provided",
 );
 
+/// `--insecure`, of commands that ask a registry.
+pub(crate) const INSECURE: Flag = flag(
+    "insecure",
+    '\0',
+    Kind::Bool,
+    "",
+    "",
+    "Allow communication with an insecure registry",
+);
+
 /// What `prune` removes.
 pub(crate) const FILTER_PRUNE: Flag = flag(
     "filter",

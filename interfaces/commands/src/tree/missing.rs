@@ -10,18 +10,6 @@ pub(super) const CHECKPOINT: Names = &[
     ("rm remove", "Remove a checkpoint"),
 ];
 
-/// `dhow manifest`.
-pub(super) const MANIFEST: Names = &[
-    ("annotate", "Add additional information to a local image manifest"),
-    (
-        "create",
-        "Create a local manifest list for annotating and pushing to a registry",
-    ),
-    ("inspect", "Display an image manifest, or manifest list"),
-    ("push", "Push a manifest list to a repository"),
-    ("rm", "Delete one or more manifest lists from local storage"),
-];
-
 /// `dhow plugin`.
 pub(super) const PLUGIN: Names = &[
     (

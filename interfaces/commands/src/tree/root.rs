@@ -2,7 +2,9 @@
 
 use super::missing;
 use super::{Command, Entry, Node};
-use crate::{builder, completion, container, context, image, login, logout, network, search, system, volume};
+use crate::{
+    builder, completion, container, context, image, login, logout, manifest, network, search, system, volume,
+};
 
 const fn command(names: &'static [&'static str], command: &'static Command) -> Entry {
     Entry {
@@ -74,6 +76,14 @@ static IMAGE: &[Entry] = &[
     command(&["tree"], &image::tree::COMMAND),
     command(&["pull"], &image::pull::COMMAND),
     command(&["push"], &image::push::COMMAND),
+];
+
+static MANIFEST: &[Entry] = &[
+    command(&["annotate"], &manifest::annotate::COMMAND),
+    command(&["create"], &manifest::create::COMMAND),
+    command(&["inspect"], &manifest::inspect::COMMAND),
+    command(&["push"], &manifest::push::COMMAND),
+    command(&["rm"], &manifest::rm::COMMAND),
 ];
 
 static NETWORK: &[Entry] = &[
@@ -166,10 +176,10 @@ pub(crate) static ROOT: &[Entry] = &[
     group(&["volume"], "Manage volumes", VOLUME),
     group(&["builder"], "Manage builds", BUILDER),
     absent_group(&["checkpoint"], "Manage checkpoints", missing::CHECKPOINT),
-    absent_group(
+    group(
         &["manifest"],
-        "The **docker manifest** command has subcommands for managing image manifests and",
-        missing::MANIFEST,
+        "Manage Docker image manifests and manifest lists",
+        MANIFEST,
     ),
     absent_group(&["plugin"], "Manage plugins", missing::PLUGIN),
     absent_group(&["trust"], "Manage trust on Docker images", missing::TRUST),

@@ -22,7 +22,7 @@ const RESULTS: usize = 25;
 const MOST_RESULTS: i64 = 100;
 
 /// Who asks: docker's header, which may be absent or empty.
-fn credentials(call: &Call) -> Result<Credentials, Failure> {
+pub(super) fn credentials(call: &Call) -> Result<Credentials, Failure> {
     Ok(Credentials::from_header(
         call.header("x-registry-auth").unwrap_or_default(),
     )?)
