@@ -86,7 +86,7 @@ pub struct Attach {
     pub stdout: bool,
     /// Write the container's error output to it.
     pub stderr: bool,
-    /// Raw bytes or Docker's eight-byte headers. A terminal is always raw.
+    /// Raw bytes or Docker's eight-byte headers; a terminal's output is all stdout.
     pub framing: Framing,
     /// The detach sequence, as bytes (see [`crate::detach_keys::parse`]); empty for none.
     #[serde(default)]

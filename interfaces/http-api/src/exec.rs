@@ -50,7 +50,7 @@ pub(crate) async fn start(containers: Arc<Containers>, mut call: Call) -> Outcom
         exec.detached().await?;
         return reply::empty(StatusCode::OK);
     }
-    let head = heads(&call, exec.is_terminal());
+    let head = heads(&call, exec.is_raw());
     call.hijacker
         .take(move |taken| async move {
             if let Err(error) = hand_over(exec, taken, &head).await {
@@ -63,7 +63,7 @@ pub(crate) async fn start(containers: Arc<Containers>, mut call: Call) -> Outcom
 /// Starts the process with the client connected. Once the connection is raw, a failure can only be told in it.
 async fn hand_over(exec: ExecStart, mut taken: Taken, head: &str) -> Result<(), Failure> {
     taken.write(head.as_bytes()).await?;
-    let terminal = exec.is_terminal();
+    let raw = exec.is_raw();
     let (fd, read_ahead) = taken.into_fd()?;
     let ours = fd.try_clone()?;
     let Err(failure) = exec
@@ -81,7 +81,7 @@ async fn hand_over(exec: ExecStart, mut taken: Taken, head: &str) -> Result<(), 
     }
     let text = format!("{}\r\n", failure.error);
     let mut message = Vec::new();
-    if !terminal {
+    if !raw {
         message.extend([1, 0, 0, 0]);
         message.extend(u32::try_from(text.len()).unwrap_or(0).to_be_bytes());
     }

@@ -3,11 +3,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use log_drivers::ReadOptions;
+use log_drivers::{Position, ReadOptions};
 use monitor::channel::ChannelError;
 use monitor::detach_keys;
 use monitor::protocol::{Attach, Framing, Request};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
 
 use crate::actor::Message;
 use crate::cell::Cell;
@@ -35,7 +36,7 @@ pub(crate) struct Client {
     pub(crate) stdin: bool,
     pub(crate) stdout: bool,
     pub(crate) stderr: bool,
-    pub(crate) terminal: bool,
+    pub(crate) raw: bool,
     pub(crate) keys: Vec<u8>,
     pub(crate) relayed: bool,
     pub(crate) replay: Option<Replay>,
@@ -114,7 +115,7 @@ impl Attachment {
             stdin: self.request.stdin && view.record.config.open_stdin,
             stdout: self.request.stdout,
             stderr: self.request.stderr,
-            terminal: self.terminal,
+            raw: self.terminal,
             keys: self.keys,
             relayed: socket.relayed || !socket.read_ahead.is_empty(),
             replay,
@@ -167,31 +168,37 @@ async fn replay_only(
 }
 
 impl Client {
-    /// Hands the client to the monitor, and waits until it has it; a replay goes first.
-    pub(crate) async fn connect(self, link: &Link) -> Result<(), ChannelError> {
+    /// Hands the client to the monitor. A replay is written by a task of its own while the monitor holds live output
+    /// back: where the replay ends comes as a report, and whoever starts the container may be the one who reads those.
+    pub(crate) async fn connect(self, link: &Arc<Link>) -> Result<(), ChannelError> {
         let number = link.next_client();
         let attach = Attach {
             client: number,
             stdin: self.stdin,
             stdout: self.stdout,
             stderr: self.stderr,
-            framing: if self.terminal {
+            framing: if self.raw {
                 Framing::Raw
             } else {
                 Framing::Multiplexed
             },
-            detach_keys: self.keys,
+            detach_keys: self.keys.clone(),
             replay: self.replay.is_some(),
             relayed: self.relayed,
         };
         let attached = self.replay.as_ref().map(|_| link.expect_attached(number));
         link.send(&Request::Attach(attach), &[self.socket.as_fd()])
             .await?;
-        let (Some(replay), Some(attached)) = (self.replay, attached) else {
-            return Ok(());
-        };
-        let Ok(position) = attached.await else {
-            return Err(ChannelError::Closed);
+        if let Some(attached) = attached {
+            tokio::spawn(self.replay(link.clone(), number, attached));
+        }
+        Ok(())
+    }
+
+    /// Writes the log up to where the monitor holds the live stream back, and has it go on from there.
+    async fn replay(self, link: Arc<Link>, number: u64, attached: oneshot::Receiver<Position>) {
+        let (Some(replay), Ok(position)) = (self.replay, attached.await) else {
+            return;
         };
         let options = ReadOptions {
             no_stdout: !self.stdout,
@@ -199,10 +206,11 @@ impl Client {
             up_to: Some(position),
             ..ReadOptions::default()
         };
-        if let Err(error) = write_log(&replay.config, options, self.terminal, self.socket).await {
+        if let Err(error) = write_log(&replay.config, options, self.raw, self.socket).await {
             tracing::debug!(%error, "log not replayed to an attached client");
         }
-        link.send(&Request::Release { client: number }, &[]).await
+        // A monitor that has ended meanwhile has nothing to release.
+        let _ = link.send(&Request::Release { client: number }, &[]).await;
     }
 
     /// The same, without making anybody wait.

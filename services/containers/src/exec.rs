@@ -72,6 +72,7 @@ pub struct ExecStart {
     exec: Arc<Exec>,
     console: Option<[u32; 2]>,
     terminal: bool,
+    raw: bool,
 }
 
 /// Why an exec was not started.
@@ -222,6 +223,7 @@ pub(crate) fn prepare(house: &Arc<House>, id: &str, request: exec::StartRequest)
     }
     Ok(ExecStart {
         terminal: exec.request.tty,
+        raw: request.tty,
         console: request.console_size.or(exec.request.console_size),
         house: house.clone(),
         cell,
@@ -324,9 +326,10 @@ pub(crate) fn has_ended(process: &OwnedFd) -> bool {
 }
 
 impl ExecStart {
-    /// Whether its stream is raw because it has a terminal.
-    pub fn is_terminal(&self) -> bool {
-        self.terminal
+    /// Whether its stream is raw: the start says so, not the terminal that the exec was created with. A client reads the
+    /// stream as it asked for it, and Docker's keep to that.
+    pub fn is_raw(&self) -> bool {
+        self.raw
     }
 
     /// Starts it in the background (`exec -d`).
@@ -348,7 +351,7 @@ impl ExecStart {
             stdin: request.attach_stdin,
             stdout: request.attach_stdout,
             stderr: request.attach_stderr,
-            terminal: self.terminal,
+            raw: self.raw,
             keys: self.exec.keys.clone(),
             relayed: socket.relayed || !socket.read_ahead.is_empty(),
             replay: None,

@@ -119,6 +119,7 @@ async fn run(
     let result = converse(house, record, network, &link, clients).await;
     if result.is_err() {
         give_up(&link).await;
+        link.close();
     }
     let (pid, started) = result?;
     Ok((link, pid, started))

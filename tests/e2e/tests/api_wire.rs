@@ -139,6 +139,33 @@ fn attach_serves_clients_with_and_without_an_upgrade() {
 }
 
 #[test]
+fn a_client_that_wants_the_log_too_may_attach_before_the_start() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(
+        &daemon,
+        &json!({ "Image": "busybox", "Cmd": ["echo", "all of it"] }),
+    );
+    let attach = || {
+        let path = format!("/v1.43/containers/{id}/attach?logs=1&stream=1&stdout=1");
+        open(
+            &daemon,
+            &format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"),
+        )
+        .0
+    };
+    let once = frame(1, b"all of it\n");
+    let stream = attach();
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    assert_eq!(rest(stream), once);
+    // At the second start the log of the first comes before the new line.
+    post(&daemon, &format!("/containers/{id}/wait"), 200);
+    let stream = attach();
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    assert_eq!(rest(stream), once.repeat(2));
+}
+
+#[test]
 fn what_cannot_be_attached_to_is_an_ordinary_error() {
     let Some(daemon) = daemon() else { return };
     let reply = http::request(&daemon, "POST", "/containers/nosuch/attach?stream=1", None);
@@ -159,8 +186,8 @@ fn an_exec_streams_over_the_connection_that_started_it() {
     daemon.load_busybox();
     let id = create(&daemon, &json!({ "Image": "busybox", "Cmd": ["sleep", "600"] }));
     post(&daemon, &format!("/containers/{id}/start"), 204);
-    let start = |command: Value, tty: bool| {
-        let body = json!({ "Cmd": command, "Tty": tty, "AttachStdin": true, "AttachStdout": true, "AttachStderr": true });
+    let start = |command: Value, terminal: bool, tty: bool| {
+        let body = json!({ "Cmd": command, "Tty": terminal, "AttachStdin": true, "AttachStdout": true, "AttachStderr": true });
         let made = http::request(&daemon, "POST", &format!("/containers/{id}/exec"), Some(&body));
         let exec = made.json()["Id"].as_str().expect("an id").to_owned();
         let body = json!({ "Tty": tty }).to_string();
@@ -172,14 +199,19 @@ fn an_exec_streams_over_the_connection_that_started_it() {
         assert!(head.starts_with("HTTP/1.1 101 UPGRADED"), "{head}");
         (exec, stream)
     };
-    let (exec, mut stream) = start(json!(["sh", "-c", "cat; exit 5"]), false);
+    let (exec, mut stream) = start(json!(["sh", "-c", "cat; exit 5"]), false, false);
     stream.write_all(b"in").expect("send");
     stream.shutdown(Shutdown::Write).expect("shutdown");
     assert_eq!(rest(stream), frame(1, b"in"));
     assert_eq!(http::get(&daemon, &format!("/exec/{exec}/json"))["ExitCode"], 5);
-    let (_, stream) = start(json!(["echo", "raw"]), true);
+    let (_, stream) = start(json!(["echo", "raw"]), true, true);
     assert_eq!(rest(stream), b"raw\r\n");
-    let (_, stream) = start(json!(["nosuch"]), false);
+    // The start says how the stream is to be written, whatever the exec was created with.
+    let (_, stream) = start(json!(["echo", "framed"]), true, false);
+    assert_eq!(rest(stream), frame(1, b"framed\r\n"));
+    let (_, stream) = start(json!(["sh", "-c", "echo plain >&2"]), false, true);
+    assert_eq!(rest(stream), b"plain\n");
+    let (_, stream) = start(json!(["nosuch"]), false, false);
     let text = String::from_utf8_lossy(&rest(stream)).into_owned();
     assert!(text.contains("nosuch"), "{text:?}");
 }

@@ -46,17 +46,9 @@ pub(crate) enum Input {
 }
 
 impl Client {
-    pub(crate) fn new(attach: Attach, socket: OwnedFd, token: u64, raw: bool) -> Self {
-        let attach = if raw {
-            Attach {
-                framing: Framing::Raw,
-                ..attach
-            }
-        } else {
-            attach
-        };
+    pub(crate) fn new(attach: Attach, socket: OwnedFd, token: u64, terminal: bool) -> Self {
         Client {
-            keys: Matcher::new(if raw {
+            keys: Matcher::new(if terminal {
                 attach.detach_keys.clone()
             } else {
                 Vec::new()

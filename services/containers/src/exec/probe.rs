@@ -42,7 +42,7 @@ impl ExecStart {
             stdout: true,
             stderr: true,
             // Raw, that is: the engine does not ask which stream it was.
-            terminal: true,
+            raw: true,
             keys: Vec::new(),
             relayed: false,
             replay: None,
