@@ -31,17 +31,21 @@ impl Waiter {
     pub async fn outcome(mut self) -> WaitResponse {
         let (condition, ended) = (self.condition, self.ended);
         let is_met = |view: &Arc<View>| match condition {
+            // As with docker, a run that has ended answers, though its restart is due.
             WaitCondition::NotRunning => {
-                matches!(
-                    view.phase,
-                    Phase::Created | Phase::Exited | Phase::Removing | Phase::Removed | Phase::Dead
-                )
+                view.ended > ended
+                    || matches!(
+                        view.phase,
+                        Phase::Created | Phase::Exited | Phase::Removing | Phase::Removed | Phase::Dead
+                    )
             }
             WaitCondition::NextExit => view.ended > ended || view.phase == Phase::Removed,
             WaitCondition::Removed => matches!(view.phase, Phase::Removed | Phase::Dead),
         };
-        // An error means that the container is gone; its last view is the answer then, too.
-        drop(self.views.wait_for(is_met).await);
+        if let Ok(view) = self.views.wait_for(is_met).await {
+            return answer(&view, condition);
+        }
+        // The container is gone; its last view is the answer then.
         answer(&self.views.borrow(), condition)
     }
 }

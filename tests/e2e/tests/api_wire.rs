@@ -298,6 +298,22 @@ fn a_wait_answers_at_once_with_its_head_and_later_with_its_body() {
 }
 
 #[test]
+fn a_wait_for_the_end_is_answered_by_a_run_whose_restart_is_due() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let always = json!({ "RestartPolicy": { "Name": "always" } });
+    let id = create(
+        &daemon,
+        &json!({ "Image": "busybox", "Cmd": ["sh", "-c", "exit 6"], "HostConfig": always }),
+    );
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    let reply = http::request(&daemon, "POST", &format!("/containers/{id}/wait"), None);
+    assert_eq!(reply.json()["StatusCode"], 6);
+    let reply = http::request(&daemon, "DELETE", &format!("/containers/{id}?force=1"), None);
+    assert_eq!(reply.status, 204, "{}", reply.text());
+}
+
+#[test]
 fn a_refused_upload_is_told_to_a_client_that_is_still_sending() {
     let Some(daemon) = daemon() else { return };
     let mut stream = http::connect(&daemon);
