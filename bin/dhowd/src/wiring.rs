@@ -49,6 +49,7 @@ impl Services {
         })
         .context("open the images")?;
         images.set_registries(registries::options(settings));
+        let policy = storage::gc_policy(settings.image_gc.as_ref())?;
         let networks = Networks::open(
             translate::networks(settings, &tag)?,
             store.scope("networks"),
@@ -77,6 +78,10 @@ impl Services {
         })
         .await
         .context("open the builds")?;
+        // Not before the containers have taken their holds.
+        if let Some(policy) = policy {
+            images.keep_tidy(policy);
+        }
         Ok(Self {
             events,
             images,

@@ -286,7 +286,7 @@ fn healthcheck_flag(check: &mut Healthcheck, flag: &str) -> Result<(), ChangeErr
 }
 
 /// A Go duration such as `1h30m`, `1.5s` or `100ms`, in nanoseconds.
-pub(crate) fn go_duration(text: &str) -> Option<i64> {
+pub fn go_duration(text: &str) -> Option<i64> {
     if text == "0" {
         return Some(0);
     }

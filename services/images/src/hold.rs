@@ -60,5 +60,7 @@ impl Drop for Hold {
         if let Some(entry) = state.images.get_mut(&self.image) {
             entry.holders.remove(&self.number);
         }
+        drop(state);
+        self.images.note_use(&self.image);
     }
 }

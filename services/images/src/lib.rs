@@ -11,6 +11,7 @@ mod bar;
 mod build;
 pub mod changes;
 mod chunks;
+mod collect;
 mod compare;
 mod container_layer;
 mod documents;
@@ -39,6 +40,7 @@ mod state;
 mod transfer;
 
 pub use build::{BuiltLayer, FilterArchive, WriteArchive};
+pub use collect::GcPolicy;
 pub use compare::shown_change;
 pub use container_layer::{ContainerLayer, ContainerSize};
 pub use documents::{Asked, SMALL_BLOB};

@@ -146,11 +146,7 @@ impl Images {
         // Whoever wants the same image waits for the first one, and finds it here.
         let _alone = self.registries.alone(&id.to_string()).await;
         let news = !self.has_name(&id, &names[0]);
-        if self.get(&id).is_some() {
-            for name in names.iter().filter(|name| !self.has_name(&id, name)) {
-                self.set_reference(&id, name).await?;
-            }
-        } else {
+        if !self.name_if_here(&id, &names).await? {
             self.fetch(place, name, &resolved, &names, progress).await?;
         }
         let origin = Origin {
@@ -182,6 +178,20 @@ impl Images {
         }
         progress(line(format!("Digest: {}", resolved.top)));
         Ok(news)
+    }
+
+    /// Gives an image these names; false when it is not here, or is deleted at this moment.
+    async fn name_if_here(self: &Arc<Self>, id: &Digest, names: &[Reference]) -> Result<bool, ImageError> {
+        if self.get(id).is_none() {
+            return Ok(false);
+        }
+        for name in names.iter().filter(|name| !self.has_name(id, name)) {
+            match self.set_reference(id, name).await {
+                Err(ImageError::NotFound(_)) => return Ok(false),
+                other => other?,
+            }
+        }
+        Ok(true)
     }
 
     /// Gets what is missing of an image, and makes it.

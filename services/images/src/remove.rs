@@ -97,7 +97,7 @@ impl Images {
         Ok(done)
     }
 
-    fn delete_unnamed_parents(&self, parent: Option<&Digest>, done: &mut Vec<DeleteItem>) {
+    pub(crate) fn delete_unnamed_parents(&self, parent: Option<&Digest>, done: &mut Vec<DeleteItem>) {
         let mut next = parent.cloned();
         while let Some(id) = next.take() {
             let Some(image) = self.get(&id) else { break };
@@ -195,7 +195,8 @@ impl Images {
             .tables
             .transaction()
             .delete(&self.image_table, &id.to_string())
-            .delete(&self.origins, &id.to_string());
+            .delete(&self.origins, &id.to_string())
+            .delete(&self.uses, &id.to_string());
         for name in &entry.names {
             transaction = transaction.delete(&self.name_table, &name.to_string());
         }
@@ -274,7 +275,7 @@ impl Images {
         .await
     }
 
-    fn prunable(&self, dangling_only: bool) -> Vec<Digest> {
+    pub(crate) fn prunable(&self, dangling_only: bool) -> Vec<Digest> {
         let state = self.read();
         let parents: BTreeSet<&Digest> = state
             .images
@@ -294,7 +295,12 @@ impl Images {
     }
 
     /// Whether the image is gone.
-    fn prune_one(&self, image: &Image, dangling_only: bool, removed: &mut Vec<DeleteItem>) -> bool {
+    pub(crate) fn prune_one(
+        &self,
+        image: &Image,
+        dangling_only: bool,
+        removed: &mut Vec<DeleteItem>,
+    ) -> bool {
         let names = self.names_of(&image.id);
         let in_use = self.check(
             &image.id,

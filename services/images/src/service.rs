@@ -19,7 +19,7 @@ use crate::layers::{Layers, Pin};
 use crate::origins::OriginRow;
 use crate::registries::{Registries, RegistryOptions};
 use crate::spool::Spools;
-use crate::state::{Entry, ImageRow, NameRow, State};
+use crate::state::{Entry, ImageRow, NameRow, State, UseRow};
 use crate::{Hold, Image, ImageError, Use};
 
 /// All images of one daemon.
@@ -31,6 +31,7 @@ pub struct Images {
     pub(crate) image_table: Table<ImageRow>,
     pub(crate) name_table: Table<NameRow>,
     pub(crate) origins: Table<OriginRow>,
+    pub(crate) uses: Table<UseRow>,
     pub(crate) tables: Scope,
     pub(crate) events: Arc<Events>,
     pub(crate) data_root: PathBuf,
@@ -91,6 +92,7 @@ impl Images {
             image_table: options.tables.table()?,
             name_table: options.tables.table()?,
             origins: options.tables.table()?,
+            uses: options.tables.table()?,
             tables: options.tables,
             events: options.events,
             registries: Registries::default(),
@@ -124,10 +126,15 @@ impl Images {
                 _ => transaction = transaction.delete(&self.name_table, &key),
             }
         }
+        let is_known = |key: &str| key.parse().is_ok_and(|id: Digest| state.images.contains_key(&id));
         for (key, _) in self.origins.all() {
-            let known = key.parse().is_ok_and(|id: Digest| state.images.contains_key(&id));
-            if !known {
+            if !is_known(&key) {
                 transaction = transaction.delete(&self.origins, &key);
+            }
+        }
+        for (key, _) in self.uses.all() {
+            if !is_known(&key) {
+                transaction = transaction.delete(&self.uses, &key);
             }
         }
         drop(state);
@@ -237,6 +244,7 @@ impl Images {
         let mut transaction = self.layers.rows(self.tables.transaction(), pin.as_ref());
         transaction = transaction.put(&self.image_table, &id.to_string(), &row);
         transaction = self.name_rows(transaction, &id, names);
+        transaction = transaction.put(&self.uses, &id.to_string(), &UseRow { last: now() });
         durable::crash_point("images.put.begun");
         transaction.commit().wait()?;
         durable::crash_point("images.put.recorded");

@@ -42,6 +42,18 @@ impl Row for NameRow {
     const VERSION: u32 = 1;
 }
 
+/// When an image came, or was last held, to an hour; its key is the image's id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct UseRow {
+    /// Nanoseconds since 1970.
+    pub(crate) last: i64,
+}
+
+impl Row for UseRow {
+    const TABLE: &'static str = "uses";
+    const VERSION: u32 = 1;
+}
+
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) row: ImageRow,

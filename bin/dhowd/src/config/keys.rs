@@ -229,6 +229,7 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Switch,
         "Let containers of the default bridge talk to each other",
     ),
+    other("image-gc", State::Acts),
     acts("init", Kind::Switch, "Run an init in every container"),
     later("init-path"),
     flag(

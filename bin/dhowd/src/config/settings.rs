@@ -35,6 +35,19 @@ pub(crate) struct RuntimeProgram {
     pub(crate) runtime_type: String,
 }
 
+/// `image-gc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ImageGc {
+    /// Go's way to write a duration; `1h` without it.
+    pub(crate) interval: String,
+    /// Go's way to write a duration.
+    pub(crate) unused_for: String,
+    /// A size.
+    pub(crate) min_free: String,
+    pub(crate) keep_last: usize,
+}
+
 /// Every key that is obeyed; see `keys.rs` for what they mean.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -65,6 +78,7 @@ pub(crate) struct Settings {
     pub(crate) http_proxy: String,
     pub(crate) https_proxy: String,
     pub(crate) icc: Option<bool>,
+    pub(crate) image_gc: Option<ImageGc>,
     pub(crate) init: bool,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) ip: Option<IpAddr>,
