@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use buildkit::BuildKit;
 use builds::Builds;
 use containers::{Containers, Parts};
 use durable::{InstanceTag, Store};
@@ -25,6 +26,7 @@ pub(crate) struct Services {
     pub(crate) networks: Arc<Networks>,
     pub(crate) containers: Arc<Containers>,
     pub(crate) builds: Arc<Builds>,
+    pub(crate) buildkit: Arc<BuildKit>,
 }
 
 impl Services {
@@ -78,6 +80,8 @@ impl Services {
         })
         .await
         .context("open the builds")?;
+        let buildkit = BuildKit::open(&root, new_boot, Arc::clone(&builds), Arc::clone(&images))
+            .context("open the place of clients' directories")?;
         // Not before the containers have taken their holds.
         if let Some(policy) = policy {
             images.keep_tidy(policy);
@@ -89,6 +93,7 @@ impl Services {
             networks,
             containers,
             builds,
+            buildkit,
         })
     }
 
@@ -102,6 +107,7 @@ impl Services {
             networks: Arc::clone(&self.networks),
             containers: Arc::clone(&self.containers),
             builds: Arc::clone(&self.builds),
+            buildkit: Arc::clone(&self.buildkit),
         })
     }
 

@@ -9,6 +9,7 @@ use api_types::container::{HostConfig, Ulimit};
 use api_types::progress::Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use buildkit::BuildKit;
 use bytes::Bytes;
 use distribution::Keyring;
 use futures_util::stream::unfold;
@@ -26,7 +27,11 @@ use crate::reply::{self, Outcome};
 const SECRETS: &str = "X-Dhow-Build-Secrets";
 
 /// `POST /build`.
-pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
+pub(crate) async fn build(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Call) -> Outcome {
+    if call.query.text("version") == "2" {
+        return crate::buildkit::build(&buildkit, call).await;
+    }
+    refuse_what_is_not_classic(&call)?;
     let request = request(&call)?;
     request.check()?;
     let source = Source::Archive(Box::new(reader(call.body)));
@@ -63,7 +68,7 @@ pub(crate) async fn build(builds: Arc<Builds>, call: Call) -> Outcome {
 
 /// How often a silent build sends a blank line. A client may close its half of the connection and go on listening, so that
 /// only writing shows that it is gone, and then the build ends.
-const BEAT: Duration = Duration::from_secs(1);
+pub(crate) const BEAT: Duration = Duration::from_secs(1);
 
 /// A stream that is being told.
 struct State {
@@ -91,31 +96,31 @@ impl State {
     }
 }
 
-fn line(message: &Message) -> Bytes {
+pub(crate) fn line(message: &Message) -> Bytes {
     let mut text = serde_json::to_vec(message).unwrap_or_default();
     text.extend(b"\r\n");
     text.into()
 }
 
-fn request(call: &Call) -> Result<BuildRequest, Failure> {
+fn refuse_what_is_not_classic(call: &Call) -> Result<(), Failure> {
     let query = &call.query;
-    if query.text("version") == "2" {
-        return Err(Failure::new(
-            fault::Kind::NotImplemented,
-            "a build with BuildKit's protocol is not available in this version of dhow: use DOCKER_BUILDKIT=0",
-        ));
-    }
     if !query.text("remote").is_empty() {
         return Err(Failure::new(
             fault::Kind::NotImplemented,
             "building from a remote context is not available in this version of dhow: send the context",
         ));
     }
-    if !query.text("outputs").is_empty() && query.text("outputs") != "[]" && query.text("outputs") != "null" {
+    if !matches!(query.text("outputs"), "" | "[]" | "null") {
         return Err(Failure::bad(
             "the classic builder doesn't support additional outputs",
         ));
     }
+    Ok(())
+}
+
+/// What is the same for both builders.
+pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
+    let query = &call.query;
     if !["", "default"].contains(&query.text("isolation")) {
         return Err(Failure::bad(
             "Unsupported isolation: only default is there on linux",
@@ -153,7 +158,7 @@ fn request(call: &Call) -> Result<BuildRequest, Failure> {
 }
 
 /// A parameter that is JSON; absent and `null` are the zero value.
-fn json<T: DeserializeOwned + Default>(call: &Call, name: &str) -> Result<T, Failure> {
+pub(crate) fn json<T: DeserializeOwned + Default>(call: &Call, name: &str) -> Result<T, Failure> {
     let text = call.query.text(name);
     if text.is_empty() {
         return Ok(T::default());
@@ -211,7 +216,7 @@ fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
 }
 
 /// `POST /build/prune`; `all` makes no difference, as what is kept for later is never dangling.
-pub(crate) async fn prune(builds: Arc<Builds>, call: Call) -> Outcome {
+pub(crate) async fn prune(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Call) -> Outcome {
     for name in [
         "keep-storage",
         "reserved-space",
@@ -239,7 +244,11 @@ pub(crate) async fn prune(builds: Arc<Builds>, call: Call) -> Outcome {
         caches_deleted: Vec<String>,
         space_reclaimed: u64,
     }
-    let pruned = builds.prune().await;
+    let mut pruned = builds.prune().await;
+    for (name, size) in buildkit.prune_contexts().await {
+        pruned.deleted.push(name);
+        pruned.reclaimed += size;
+    }
     reply::ok(&Report {
         caches_deleted: pruned.deleted,
         space_reclaimed: pruned.reclaimed,

@@ -14,10 +14,6 @@ fn absent(what: &str) -> Outcome {
     ))
 }
 
-pub(crate) async fn session(_: Call) -> Outcome {
-    absent("a BuildKit session")
-}
-
 pub(crate) async fn attestations(_: Call) -> Outcome {
     absent("reading attestations")
 }

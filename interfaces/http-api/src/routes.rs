@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::buildkit::BuildKit;
 use ::builds::Builds;
 use ::containers::Containers;
 use ::images::Images;
@@ -13,8 +14,8 @@ use volumes::Volumes;
 use crate::daemon::Daemon;
 use crate::router::Route;
 use crate::{
-    builds as build, containers as container, disk_usage, events as event, exec, images as image, missing,
-    networks as network, system, volumes as volume,
+    buildkit, builds as build, containers as container, disk_usage, events as event, exec, images as image,
+    missing, networks as network, system, volumes as volume,
 };
 
 /// The services that the endpoints call.
@@ -34,6 +35,8 @@ pub struct Api {
     pub containers: Arc<Containers>,
     /// Builds.
     pub builds: Arc<Builds>,
+    /// BuildKit's protocol.
+    pub buildkit: Arc<BuildKit>,
 }
 
 /// Each line: method, path, handler, and the services that the handler gets.
@@ -134,11 +137,11 @@ routes! {
     GET    "/distribution/{name}/blobs/{digest}" => image::documents::get_blob [images];
     PUT    "/distribution/{name}/blobs/{digest}" => image::documents::put_blob [images];
     GET  "/images/{name}/attestations" => missing::attestations [];
-    POST "/build" => build::build [builds];
-    POST "/build/prune" => build::prune [builds];
+    POST "/build" => build::build [builds, buildkit];
+    POST "/build/prune" => build::prune [builds, buildkit];
     POST "/build/cancel" => build::cancel [builds];
-    POST "/session" => missing::session [];
-    POST "/grpc" => missing::session [];
+    POST "/session" => buildkit::session [buildkit];
+    POST "/grpc" => buildkit::grpc [buildkit];
     GET    "/containers/{name}/checkpoints" => missing::checkpoints [];
     POST   "/containers/{name}/checkpoints" => missing::checkpoints [];
     DELETE "/containers/{name}/checkpoints/{checkpoint}" => missing::checkpoints [];

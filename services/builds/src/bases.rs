@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api_types::progress::Message;
+use distribution::Credentials;
 use fault::{Fault as _, Kind};
 use images::{Image, ImageError, PullOptions};
 use oci::digest::Digest;
@@ -52,10 +53,10 @@ impl Engine {
         let mut options = PullOptions::new(name, "").map_err(BuildError::part)?;
         options.reference = options.reference.tag_or_latest();
         options.platform = platform.cloned();
-        options.credentials = match &self.request.client {
-            Some(client) => client.credentials(options.reference.domain().to_owned()).await?,
-            None => self.request.keyring.of(options.reference.domain()),
-        };
+        options.credentials = self.request.keyring.of(options.reference.domain());
+        if let (Credentials::Anonymous, Some(client)) = (&options.credentials, &self.request.client) {
+            options.credentials = client.credentials(options.reference.domain().to_owned()).await?;
+        }
         let pulled = self.bases.of(&options.reference.familiar());
         let mut pulled = pulled.lock().await;
         if let Some((_, image)) = pulled.iter().find(|(known, _)| known.as_ref() == platform) {

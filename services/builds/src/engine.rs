@@ -155,7 +155,11 @@ impl Engine {
                 return Err(BuildError::Cancelled);
             }
             let built: Result<Built, BuildError> = Box::pin(stage::build(self, index)).await;
-            let error = built.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            let error = built
+                .as_ref()
+                .err()
+                .map(BuildError::step_message)
+                .unwrap_or_default();
             self.progress.done(self.part(index), &error).await;
             built.map(Arc::new).map_err(|error| self.fail(error))
         };

@@ -124,6 +124,17 @@ impl BuildError {
         }
     }
 
+    /// As BuildKit says it, where it has words of its own.
+    pub fn step_message(&self) -> String {
+        match self {
+            Self::Command { command, code } => {
+                format!("process {command:?} did not complete successfully: exit code: {code}")
+            }
+            Self::Cancelled => "context canceled".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The line that tells it at the end of a stream.
     pub fn message(&self) -> Message {
         let mut message = Message::error(self.to_string());

@@ -28,4 +28,4 @@ pub use error::BuildError;
 pub use needs::Needs;
 pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};
 pub use request::{BuildRequest, Secret};
-pub use service::{BuildPrune, Builds, Finished, OpenOptions};
+pub use service::{BuildPrune, Builds, Finished, OpenOptions, size_of};

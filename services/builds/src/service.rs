@@ -313,7 +313,7 @@ impl Builds {
 }
 
 /// Bytes of the files below a path; links are not followed.
-fn size_of(path: &std::path::Path) -> u64 {
+pub fn size_of(path: &std::path::Path) -> u64 {
     let mut open = vec![path.to_owned()];
     let mut size = 0;
     while let Some(path) = open.pop() {

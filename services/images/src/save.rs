@@ -66,6 +66,30 @@ impl Images {
         Ok(())
     }
 
+    /// Writes one image into such an archive under names that it need not have here.
+    ///
+    /// # Errors
+    /// [`ImageError::NotFound`], [`ImageError::Reference`].
+    pub async fn save_as(
+        self: &Arc<Self>,
+        id: &Digest,
+        names: &[String],
+        out: impl Write + Send + 'static,
+    ) -> Result<(), ImageError> {
+        let mut saved = self.select(&[id.to_string()], &[])?;
+        let named: Result<BTreeSet<_>, _> = names
+            .iter()
+            .map(|name| Reference::parse_normalized(name).map(|name| stored_form(&name)))
+            .collect();
+        let named = named?;
+        saved
+            .values_mut()
+            .for_each(|saved| saved.names.clone_from(&named));
+        let left_out = BTreeSet::new();
+        self.blocking(move |images| images.save_now(&saved, &left_out, out))
+            .await
+    }
+
     fn select(
         &self,
         names: &[String],

@@ -27,6 +27,7 @@ const SAME_FLOOR: [(&str, &str, &str); 22] = [
     ("services", "builds", "events"),
     ("services", "builds", "images"),
     ("services", "builds", "containers"),
+    ("interfaces", "http-api", "buildkit"),
     ("interfaces", "commands", "client"),
     ("interfaces", "compose", "client"),
 ];
