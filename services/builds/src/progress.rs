@@ -146,7 +146,8 @@ impl Progress {
         // The line's end is a message of its own, as in Docker.
         self.text(part, "\n").await;
         self.step_over(part, "").await;
-        if let Some(name) = name {
+        // Whoever reads lines is told none of a step's events.
+        if let (Some(name), To::Steps(_)) = (name, &self.sender.0) {
             if let Some(part) = self.turns.lock().await.parts.get_mut(part) {
                 part.step = Some(step);
             }
@@ -338,6 +339,42 @@ mod tests {
             ended(3, "broken"),
         ];
         assert_eq!(told, all);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_writes_is_a_line_or_an_event() {
+        let (lines, mut receiver) = progress();
+        let progress = Progress::new(lines, 1, false);
+        progress
+            .step(
+                0,
+                1,
+                "Step 1/1 : RUN x".to_owned(),
+                Some("[1/1] RUN x".to_owned()),
+            )
+            .await;
+        progress.output(0, "said".to_owned(), false).await;
+        drop(progress);
+        let mut told = String::new();
+        while let Some(message) = receiver.recv().await {
+            told.push_str(&message.stream);
+        }
+        assert_eq!(told, "Step 1/1 : RUN x\nsaid");
+
+        let (steps, mut receiver) = step_events();
+        let progress = Progress::new(steps, 1, false);
+        progress
+            .step(0, 1, String::new(), Some("[1/1] RUN x".to_owned()))
+            .await;
+        progress.output(0, "said".to_owned(), false).await;
+        assert!(matches!(
+            receiver.recv().await,
+            Some(StepEvent::Started { step: 1, .. })
+        ));
+        assert!(matches!(
+            receiver.recv().await,
+            Some(StepEvent::Output { step: 1, .. })
+        ));
     }
 
     #[tokio::test]
