@@ -13,7 +13,6 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 };
 use bollard_buildkit_proto::pb;
 use e2e::{Daemon, LONGEST, clients, daemon};
-use fake_registry::Registry;
 use tonic::{Code, Request, Status};
 
 use super::session::{Offer, file, open, services};
@@ -283,21 +282,6 @@ fn an_archive_comes_by_upload_and_others_go_back() {
         let missing = solve(&daemon, request).await.0.expect_err("no archive");
         assert!(missing.message().contains("no such archive"), "{missing:?}");
     });
-}
-
-#[test]
-fn a_result_is_pushed_where_it_is_asked_for() {
-    let Some(daemon) = daemon() else { return };
-    let registry = Registry::start();
-    let name = format!("{}/team/made:1", registry.address());
-    within(async {
-        let offered = offer("FROM scratch\nCOPY a /\n", vec![file("a", "x")]);
-        let _session = open(&daemon.socket(), "s", "", offered).await;
-        let mut request = solve_request("b", "s", &[]);
-        request.exporters = exporter("image", &[("name", &name), ("push", "true")]);
-        solve(&daemon, request).await.0.expect("a build");
-    });
-    assert!(registry.manifest("team/made", "1").is_some());
 }
 
 #[test]

@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use e2e::image::busybox_at;
 use e2e::{daemon, until};
-use fake_registry::Registry;
 
 use super::{build, build_from, folder, with_buildkit_inside};
 
@@ -203,34 +201,4 @@ fn files_come_back_as_a_directory_or_an_archive() {
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["d/", "d/a", "d/h", "l", "z"]);
-    let refused = build(&docker, context.path(), &["-o", "type=nix"]);
-    assert!(
-        refused.code == 1 && refused.stderr.contains("exporter \"nix\" could not be found"),
-        "{refused:?}"
-    );
-}
-
-#[test]
-fn a_base_is_pulled_with_the_login_that_the_client_has() {
-    let Some(daemon) = daemon() else { return };
-    let Some(docker) = with_buildkit_inside(&daemon) else {
-        return;
-    };
-    let registry = Registry::start();
-    busybox_at(&registry, "busybox");
-    registry.require_password("user", "secret word");
-    let name = registry.address().to_string();
-    let context = folder(&[("Dockerfile", &format!("FROM {name}/busybox\nRUN echo pulled\n"))]);
-    let refused = build(&docker, context.path(), &[]);
-    assert!(
-        refused.code == 1 && !refused.stderr.contains("RUN echo"),
-        "{refused:?}"
-    );
-    let login = docker.run_with(
-        ["login", "--username", "user", "--password-stdin", &name],
-        b"secret word",
-    );
-    assert_eq!(login.code, 0, "{login:?}");
-    let built = build(&docker, context.path(), &[]);
-    assert!(built.code == 0 && built.stderr.contains("pulled"), "{built:?}");
 }
