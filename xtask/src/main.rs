@@ -8,11 +8,12 @@ mod bench;
 mod build;
 mod dist;
 mod files;
+mod fuzz;
 mod install;
-mod later;
 mod map;
 mod packages;
 mod quickstart;
+mod soak;
 mod test;
 mod tidy;
 mod vm_test;
@@ -50,10 +51,10 @@ enum Verb {
     Install(install::Arguments),
     /// Take away what `install` has put there
     Uninstall(install::UninstallArguments),
-    /// Run containers for hours under load and faults (not built yet)
-    Soak(later::Arguments),
-    /// Fuzz everything that reads hostile bytes (not built yet)
-    Fuzz(later::Arguments),
+    /// Load an engine for minutes or hours, kill its daemon and its monitors at random, and check what must hold
+    Soak(soak::Arguments),
+    /// Fuzz everything that reads hostile bytes, guided by coverage
+    Fuzz(fuzz::Arguments),
     /// Run the suites in a small virtual machine: another kernel, cgroup v2, AppArmor
     VmTest(vm_test::Arguments),
 }
@@ -80,8 +81,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Tidy(arguments) => tidy::run(&arguments),
         Verb::Map(arguments) => map::run(&arguments),
-        Verb::Soak(_) => later::refuse("soak", "hours of load with faults injected"),
-        Verb::Fuzz(_) => later::refuse("fuzz", "fuzzing of archives, references, logs and requests"),
+        Verb::Soak(arguments) => soak::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::VmTest(arguments) => vm_test::run(&arguments),
     }
 }

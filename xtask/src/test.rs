@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Metadata, cargo};
-use crate::{build, packages, vm_test};
+use crate::{build, fuzz, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
 /// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
@@ -37,6 +37,9 @@ const PACKAGES_FULL: [&str; 1] = ["debootstrap"];
 
 /// The suites once more, on another kernel.
 const VIRTUAL_MACHINE: &str = "tests/vm";
+/// Every fuzz target for some seconds.
+const FUZZING: &str = "tests/fuzzing";
+const FUZZING_SECONDS: u32 = 10;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -70,6 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .map(|package| (package.folder(), package.name.clone()))
         .collect();
     suites.push((VIRTUAL_MACHINE.to_owned(), String::new()));
+    if arguments.full {
+        suites.push((FUZZING.to_owned(), String::new()));
+    }
     // From the ground floor up; what needs the built binaries comes last.
     suites.sort_by_key(|(folder, _)| (folder.starts_with("tests/"), folder.clone()));
     suites.retain(|(folder, _)| {
@@ -88,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let log = format!("target/test-logs/{}.log", folder.replace('/', "-"));
         let count = match folder.as_str() {
             VIRTUAL_MACHINE => vm_test::suite(arguments.full, arguments.name.as_deref(), Path::new(&log))?,
+            FUZZING => fuzz::suite(FUZZING_SECONDS, Path::new(&log))?,
             _ => suite(package, arguments, Path::new(&log))?,
         };
         total.add(count);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// One way to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Challenge {
+pub enum Challenge {
     /// Name and password with every request.
     Basic,
     /// A token from a service.
@@ -19,7 +19,7 @@ pub(crate) enum Challenge {
 }
 
 /// The challenges of one header, those that are not known left out.
-pub(crate) fn parse(header: &str) -> Vec<Challenge> {
+pub fn parse(header: &str) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut rest = header.trim_start();
     while let Some((scheme, parameters, after)) = next(rest) {

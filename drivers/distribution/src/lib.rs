@@ -9,7 +9,7 @@
 pub mod access;
 mod auth;
 pub mod blob;
-mod challenge;
+pub mod challenge;
 mod connect;
 pub mod credentials;
 pub mod endpoint;

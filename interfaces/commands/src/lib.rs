@@ -33,4 +33,6 @@ mod tree;
 mod units;
 mod volume;
 
+pub use container::create_request;
+pub use template::format;
 pub use tree::main;

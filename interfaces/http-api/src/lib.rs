@@ -32,5 +32,6 @@ mod volumes;
 mod websocket;
 
 pub use daemon::Daemon;
+pub use query::Query;
 pub use routes::Api;
 pub use server::{Listener, serve};

@@ -6,11 +6,11 @@ use crate::error::Failure;
 
 /// The decoded parameters of a request in their order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Parses the part after the `?`. Pairs whose escapes are broken are dropped, as Go does.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|p| !p.is_empty()).filter_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((unescape(key, true)?, unescape(value, true)?))
@@ -19,17 +19,17 @@ impl Query {
     }
 
     /// The first value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// The first value of a parameter, or the empty string.
-    pub(crate) fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
 
     /// All values of a parameter.
-    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(k, _)| k == name)
@@ -37,12 +37,12 @@ impl Query {
     }
 
     /// True for anything but nothing, `0`, `no`, `false` and `none`.
-    pub(crate) fn flag(&self, name: &str) -> bool {
+    pub fn flag(&self, name: &str) -> bool {
         self.flag_or(name, false)
     }
 
     /// The same, with what an absent parameter means.
-    pub(crate) fn flag_or(&self, name: &str, default: bool) -> bool {
+    pub fn flag_or(&self, name: &str, default: bool) -> bool {
         let Some(value) = self.get(name) else {
             return default;
         };

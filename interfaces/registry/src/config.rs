@@ -310,10 +310,18 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        serde_json::from_slice(&text).map_err(|source| ConfigError::Format {
+        Self::parse(&text).map_err(|source| ConfigError::Format {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// Takes the content of a file.
+    ///
+    /// # Errors
+    /// JSON's, which name the line; also those of values that make no sense.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
     }
 }
 

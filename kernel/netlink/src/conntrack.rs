@@ -2,6 +2,7 @@
 //! (linux/netfilter/nfnetlink_conntrack.h).
 
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 
@@ -56,6 +57,13 @@ impl Conntrack {
         Ok(Conntrack {
             socket: Socket::open(Some(rustix::net::netlink::NETFILTER), 0)?,
         })
+    }
+
+    /// On a socket that was opened elsewhere, such as in another network namespace; its answers are not trusted.
+    pub fn from_fd(fd: OwnedFd) -> Conntrack {
+        Conntrack {
+            socket: Socket::from_fd(fd),
+        }
     }
 
     /// Forget all connections that match any of the filters: every packet that still comes is judged by the rules

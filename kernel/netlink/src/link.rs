@@ -1,6 +1,6 @@
 //! Links: bridges, veth pairs, and changes to any link (rtnetlink(7), linux/if_link.h).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -104,6 +104,13 @@ impl Route {
         Ok(Route {
             socket: Socket::open(None, 0)?,
         })
+    }
+
+    /// On a socket that was opened elsewhere, such as in another network namespace; its answers are not trusted.
+    pub fn from_fd(fd: OwnedFd) -> Route {
+        Route {
+            socket: Socket::from_fd(fd),
+        }
     }
 
     /// Make a bridge that is up; a link of this name is an error with `EEXIST`.

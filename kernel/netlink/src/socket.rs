@@ -52,7 +52,12 @@ impl Socket {
         // Bigger buffers are a wish: the limits of the host may forbid them.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&fd, 4 << 20);
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&fd, 4 << 20);
-        Ok(Socket { fd, sequence: 0 })
+        Ok(Socket::from_fd(fd))
+    }
+
+    /// A socket that somebody else has opened, perhaps in another namespace.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Socket {
+        Socket { fd, sequence: 0 }
     }
 
     /// The sequence number for the next message.
@@ -207,6 +212,13 @@ impl Socket {
         answers.clear();
         loop {
             match rustix::net::recv(&self.fd, spare_capacity(answers), RecvFlags::empty()) {
+                // The kernel never sends nothing: the other end is gone, and no answer will come.
+                Ok(0) => {
+                    return Err(Error::Socket {
+                        doing: "recv",
+                        source: std::io::ErrorKind::UnexpectedEof.into(),
+                    });
+                }
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(e) => {

@@ -43,13 +43,20 @@ impl std::fmt::Debug for Source {
 
 /// The unpacked context.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) root: Arc<Root>,
     pub(crate) path: PathBuf,
     /// Lives as long as the files are in use.
     pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) dockerfile: String,
     pub(crate) ignore: Option<Ignore>,
+}
+
+impl Context {
+    /// The text of its Dockerfile.
+    pub fn dockerfile(&self) -> &str {
+        &self.dockerfile
+    }
 }
 
 const DEFAULT_NAME: &str = "Dockerfile";
@@ -81,7 +88,10 @@ pub(crate) fn receive(source: Source, directory: &Path, name: &str) -> Result<Co
 
 /// Unpacks a context, plain or compressed, and reads its Dockerfile. A body that is no archive is taken for a
 /// Dockerfile without a context.
-fn unpack(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
+///
+/// # Errors
+/// [`BuildError`]: the archive is broken, or has no such Dockerfile.
+pub fn unpack(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
     let path = directory.join("context");
     std::fs::create_dir_all(&path).map_err(file("create", &path))?;
     let root = File::open(&path).map_err(file("open", &path))?;

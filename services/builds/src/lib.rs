@@ -23,7 +23,7 @@ mod stage;
 mod step;
 
 pub use client::{Answer, Client};
-pub use context::Source;
+pub use context::{Context, Source, unpack};
 pub use error::BuildError;
 pub use needs::Needs;
 pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};

@@ -38,6 +38,18 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::console;
 use crate::failure::{Outcome, Problems};
 
+/// The body of `POST /containers/create` for the words behind `dhow create`: flags, the image, its command.
+///
+/// # Errors
+/// The message that the command would print: an unknown flag, or a value that makes no sense.
+pub fn create_request(words: &[String]) -> Result<api_types::container::CreateRequest, String> {
+    let parsed = crate::flags::parse(create::COMMAND.flags, words, true)?;
+    match parsed.args.is_empty() {
+        true => Err("'dhow create' requires at least 1 argument".to_owned()),
+        false => options::request(&parsed),
+    }
+}
+
 /// Calls for so many containers are under way at once.
 const AT_ONCE: usize = 50;
 

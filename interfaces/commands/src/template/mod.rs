@@ -93,5 +93,18 @@ impl Template {
     }
 }
 
+/// What `--format` prints of one JSON document.
+///
+/// # Errors
+/// The message: the template is none, cannot be applied to this document, or would print beyond all bounds; or the
+/// document is no JSON.
+pub fn format(template: &str, document: &[u8]) -> Result<String, String> {
+    let template = Template::parse(template).map_err(|error| error.to_string())?;
+    let value = Value::from_json(document).map_err(|error| error.to_string())?;
+    template
+        .execute(&value, MissingKey::NoValue)
+        .map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ mod batch;
 mod expr;
 mod list;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 pub use batch::{Batch, ChainHook, ChainKind, DataType, Element, MapValue, SetSpec};
 pub use expr::{Cmp, CtKey, Expr, MetaKey, PayloadBase, Reg, Verdict};
@@ -69,6 +69,13 @@ impl Nft {
         Ok(Nft {
             socket: Socket::open(Some(rustix::net::netlink::NETFILTER), 0)?,
         })
+    }
+
+    /// On a socket that was opened elsewhere, such as in another network namespace; its answers are not trusted.
+    pub fn from_fd(fd: OwnedFd) -> Nft {
+        Nft {
+            socket: Socket::from_fd(fd),
+        }
     }
 
     /// Apply a batch, whole or not at all; `doing` is named in the error. An empty batch is fine.
