@@ -41,7 +41,7 @@ fn answering(data: &[u8]) -> (OwnedFd, OwnedFd) {
     )
     .expect("a pair of sockets");
     // Two datagrams, as a long dump comes in.
-    let (first, second) = data.split_at(data.len() / 2 & !3);
+    let (first, second) = data.split_at((data.len() / 2) & !3);
     for part in [data, first, second] {
         if !part.is_empty() {
             rustix::net::send(&theirs, part, SendFlags::empty()).expect("sent");
