@@ -220,12 +220,14 @@ impl Reference {
         }
     }
 
-    /// The repository as people write it: without `docker.io/` and `library/`.
+    /// The repository as people write it: without `docker.io/` and `library/`. The domain stays where the path would be
+    /// taken for another registry without it (`docker.io/example.com/a`; Docker's own short form is that registry's).
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.name();
         }
         match self.path.strip_prefix(OFFICIAL_PREFIX) {
+            _ if split_domain(&self.path).0 != DEFAULT_DOMAIN => self.name(),
             Some(rest) if !rest.contains('/') => rest.to_owned(),
             _ => self.path.clone(),
         }

@@ -289,7 +289,9 @@ fn parse_error(answer: &Message<'_>) -> Option<(Errno, Option<String>)> {
     if code == 0 {
         return None;
     }
-    let errno = Errno::from_raw_os_error(code.checked_neg().unwrap_or(5));
+    // The kernel's numbers are below MAX_ERRNO (4096); what else stands there is no error number.
+    let number = code.checked_neg().filter(|number| (1..4096).contains(number));
+    let errno = number.map_or(Errno::IO, Errno::from_raw_os_error);
     let mut detail = None;
     if answer.flags & HAS_TLVS != 0 {
         // The request's header is repeated; its payload too, unless the answer is capped.

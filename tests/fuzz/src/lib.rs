@@ -186,7 +186,7 @@ pub const TARGETS: [Target; 25] = [
         4 << 10,
         http::registry_config,
         seeds::registry_configs,
-        "the registry's configuration: deterministic, one-line errors",
+        "the registry's configuration: deterministic",
     ),
     target(
         "log-read",
