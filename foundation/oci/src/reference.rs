@@ -227,10 +227,15 @@ impl Reference {
             return self.name();
         }
         match self.path.strip_prefix(OFFICIAL_PREFIX) {
-            _ if split_domain(&self.path).0 != DEFAULT_DOMAIN => self.name(),
+            _ if self.is_ambiguous_without_domain() => self.name(),
             Some(rest) if !rest.contains('/') => rest.to_owned(),
             _ => self.path.clone(),
         }
+    }
+
+    fn is_ambiguous_without_domain(&self) -> bool {
+        let (domain, path) = split_domain(&self.path);
+        self.path.contains('/') && (domain, path.as_str()) != (DEFAULT_DOMAIN, self.path.as_str())
     }
 
     /// The whole reference as people write it.

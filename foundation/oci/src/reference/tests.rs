@@ -245,3 +245,19 @@ fn a_repository_of_a_registry_has_neither_domain_nor_tag_nor_steps_upwards() {
     }
     assert!(is_tag("1.0_x-Y") && !is_tag(".x") && !is_tag("") && !is_tag("a/b") && !is_tag(&"a".repeat(129)));
 }
+
+#[test]
+fn the_short_name_of_a_repository_is_never_that_of_another() {
+    for (full, short) in [
+        ("docker.io/library/a", "a"),
+        ("docker.io/a/b", "a/b"),
+        ("docker.io/example.com/a", "docker.io/example.com/a"),
+        ("docker.io/localhost/a", "docker.io/localhost/a"),
+        ("docker.io/docker.io/a", "docker.io/docker.io/a"),
+        ("docker.io/index.docker.io/a", "docker.io/index.docker.io/a"),
+    ] {
+        let reference = Reference::parse_normalized(full).unwrap();
+        assert_eq!(reference.familiar(), short);
+        assert_eq!(Reference::parse_normalized(short).unwrap(), reference);
+    }
+}
