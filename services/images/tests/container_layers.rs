@@ -7,7 +7,7 @@ use std::path::Path;
 
 use archive::ChangeKind;
 use images::{CommitOptions, Images};
-use storage_drivers::Recipe;
+use storage_drivers::{Key, Recipe};
 use support::{Archive, House, is_root, tar};
 
 /// Where a container writes, without mounting anything.
@@ -162,4 +162,41 @@ async fn a_second_layer_for_the_same_container_is_refused_and_the_first_stays() 
     house.images.remove_container_layer("c1").await.unwrap();
     house.images.remove_container_layer("c1").await.unwrap();
     assert!(house.images.container_recipe("c1").is_err());
+}
+
+#[tokio::test]
+async fn an_init_layer_that_a_kill_left_half_made_is_swept_and_holds_no_layer_back() {
+    if !is_root() {
+        return;
+    }
+    let house = House::new();
+    let base = Archive::new("base:1", vec![tar(&[("bin/sh", b"#!sh")])]);
+    house.load(base.legacy()).await.unwrap();
+    let (layers, _) = house.on_disk();
+    let [layer] = layers.as_slice() else {
+        panic!("one layer: {layers:?}")
+    };
+    let driver = storage_drivers::open("overlay", house.dir.path()).unwrap();
+    let init = Key::new(format!("init-{layer}")).unwrap();
+    driver
+        .prepare(&init, &[Key::new(layer.clone()).unwrap()])
+        .unwrap();
+
+    let house = house.reopen().await;
+    house.images.sweep().await.unwrap();
+    let keys = || -> Vec<String> {
+        let items = driver.list().unwrap();
+        items.iter().map(|item| item.key.as_str().to_owned()).collect()
+    };
+    assert_eq!(
+        keys(),
+        layers,
+        "the layer stays, its half made init layer does not"
+    );
+    let options = images::RemoveOptions {
+        force: true,
+        ..images::RemoveOptions::default()
+    };
+    house.images.remove("base:1", options).await.unwrap();
+    assert_eq!(keys(), Vec::<String>::new());
 }

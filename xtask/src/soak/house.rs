@@ -178,8 +178,9 @@ impl House {
             .into_iter()
             .flat_map(|root| tree(root).into_iter().map(move |path| root.join(path)))
             .collect();
-        // Rolling copy of the tables, written some time after the first change.
+        // Rolling copies of the tables and of older events: they come with the first changes, and stay.
         disk.remove(&data.join("state.json"));
+        disk.remove(&data.join("events.jsonl.1"));
         // The default bridge may be chosen anew.
         let users = |line: &&str| !line.contains(&format!("\"{}\"", left.bridge()));
         let firewall = left.firewall();

@@ -122,7 +122,7 @@ fn one(
         sorted.attributes.set &= !ATTR_RDONLY;
     }
     if mount.kind == "cgroup" || mount.kind == "cgroup2" {
-        return cgroup(&mount.destination, target, &sorted, options, &mut program.steps);
+        return cgroup(target, &sorted, options, &mut program.steps);
     }
     if sorted.copy_up && mount.kind != "tmpfs" {
         return Err(CompileError::Contradiction(
@@ -264,7 +264,6 @@ fn shift(
 /// A cgroup mount shows the container's own groups: each is bound from the host, which gives the same view in a cgroup
 /// namespace of its own and in the host's.
 fn cgroup(
-    destination: &str,
     target: CString,
     sorted: &MountOptions,
     options: &Options,
@@ -292,6 +291,8 @@ fn cgroup(
         steps.push(bind(&only.path, target)?);
         return Ok(());
     }
+    // Not the destination as it is written, which may be relative.
+    let destination = target.to_string_lossy().into_owned();
     let writable = Attributes {
         set: sorted.attributes.set & !ATTR_RDONLY,
         ..sorted.attributes

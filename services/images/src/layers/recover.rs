@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use durable::{Scope, Table};
 use oci::digest::{Digest, Digester};
-use storage_drivers::{Driver, Key, State};
+use storage_drivers::{Driver, State};
 
 use super::{Entry, LayerRow, Layers};
 use crate::ImageError;
@@ -148,8 +148,12 @@ impl Layers {
                     .is_some_and(|top| top == "empty" || known.contains(top))
         };
         for item in self.driver.list()? {
-            if !is_needed(item.key.as_str()) || item.state == State::Leftover {
-                self.forget_init(&item.key);
+            // Init layers are made under this lock: one that is not known now was left half made by a kill, and the
+            // layers below it could never be removed.
+            let mut inits = self.inits.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_whole = !item.key.as_str().starts_with("init-") || inits.contains(&item.key);
+            if !is_whole || !is_needed(item.key.as_str()) || item.state == State::Leftover {
+                inits.remove(&item.key);
                 self.driver.remove(&item.key)?;
             }
         }
@@ -165,9 +169,5 @@ impl Layers {
             }
         }
         Ok(())
-    }
-
-    fn forget_init(&self, key: &Key) {
-        (self.inits.lock().unwrap_or_else(PoisonError::into_inner)).remove(key);
     }
 }
