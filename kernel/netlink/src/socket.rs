@@ -213,7 +213,7 @@ impl Socket {
         loop {
             match rustix::net::recv(&self.fd, spare_capacity(answers), RecvFlags::empty()) {
                 // The kernel never sends nothing: the other end is gone, and no answer will come.
-                Ok(0) => {
+                Ok((0, _)) => {
                     return Err(Error::Socket {
                         doing: "recv",
                         source: std::io::ErrorKind::UnexpectedEof.into(),
