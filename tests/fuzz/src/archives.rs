@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use archive::{Devices, Limits, Recorder, UnpackError, UnpackOptions, Whiteouts};
-use images::{Images, OpenOptions, RemoveOptions};
+use images::{Images, LoadOptions, OpenOptions, RemoveOptions};
 
 const BLOCK: usize = 512;
 /// What a file outside of the tree holds.
@@ -266,6 +266,7 @@ fn store() -> &'static Mutex<Store> {
             data_root: root.to_path_buf(),
             driver: "vfs".to_owned(),
             tables: tables.scope("images"),
+            storage: images::StorageOptions::default(),
             events: Arc::new(events),
         });
         Mutex::new(Store {
@@ -285,9 +286,13 @@ pub(crate) fn load(data: &[u8]) {
     let store = store().lock().unwrap_or_else(PoisonError::into_inner);
     let images = &store.images;
     let source = BufReader::new(Cursor::new(bytes));
+    let options = LoadOptions {
+        quiet: true,
+        ..LoadOptions::default()
+    };
     let loaded = store
         .runtime
-        .block_on(images.load(source, true, Arc::new(|_| {})));
+        .block_on(images.load(source, options, Arc::new(|_| {})));
     match loaded {
         Ok(list) => {
             for image in list {
