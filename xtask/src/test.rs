@@ -14,7 +14,7 @@ use crate::{build, fuzz, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
 /// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 17] = [
     "btrfs-progs",
     "busybox-static",
     "conmon",
@@ -26,6 +26,7 @@ const PACKAGES: [&str; 16] = [
     "iproute2",
     "iptables",
     "nftables",
+    "openssl",
     "procps",
     "skopeo",
     "xz-utils",

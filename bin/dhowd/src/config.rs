@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 pub(crate) use flags::{Flags, parse};
-pub(crate) use settings::{ImageGc, Pool, RuntimeProgram, Settings};
+pub(crate) use settings::{ImageGc, Pool, RuntimeProgram, Settings, SignatureDemand};
 
 use keys::State;
 

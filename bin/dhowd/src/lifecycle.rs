@@ -176,6 +176,7 @@ fn reload(flags: &Flags, settings: &mut Settings, daemon: &Daemon, services: &Se
     new.registry_mirrors.clone_from(&from.registry_mirrors);
     new.registry_mirror_prefixes
         .clone_from(&from.registry_mirror_prefixes);
+    new.signature_policy.clone_from(&from.signature_policy);
     new.max_concurrent_downloads = from.max_concurrent_downloads;
     new.max_concurrent_uploads = from.max_concurrent_uploads;
     new.max_download_attempts = from.max_download_attempts;

@@ -1,13 +1,15 @@
 //! What the configuration says about registries: in the words of the images, and of `docker info`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use api_types::system::{IndexInfo, RegistryConfig};
-use distribution::{Mirror, Proxies};
+use distribution::{Demand, Mirror, Proxies, SignatureRule};
 use images::RegistryOptions;
 use ipnet::IpNet;
+use signatures::PublicKey;
 
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, SignatureDemand};
 
 /// Docker Hub, as references name it.
 const HUB: &str = "docker.io";
@@ -35,6 +37,9 @@ pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
             ));
         }
     }
+    for (prefix, value) in &settings.signature_policy {
+        demand(prefix, value)?;
+    }
     for (name, number, least) in [
         ("max concurrent downloads", settings.max_concurrent_downloads, 0),
         ("max concurrent uploads", settings.max_concurrent_uploads, 0),
@@ -45,6 +50,33 @@ pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// What `signature-policy` says of one prefix; the keys are read.
+fn demand(prefix: &str, value: &SignatureDemand) -> Result<Demand, ConfigError> {
+    let invalid =
+        |why: String| ConfigError::Invalid(format!("invalid signature-policy for {prefix:?}: {why}"));
+    let paths = match value {
+        SignatureDemand::Word(word) => {
+            return match word.as_str() {
+                "accept" => Ok(Demand::Nothing),
+                "reject" => Ok(Demand::Refuse),
+                other => Err(invalid(format!(
+                    "{other:?} is neither \"accept\" nor \"reject\" nor {{\"keys\": [...]}}"
+                ))),
+            };
+        }
+        SignatureDemand::Signed { keys } => keys,
+    };
+    if paths.is_empty() {
+        return Err(invalid("it names no keys".to_owned()));
+    }
+    let key = |path: &PathBuf| {
+        let failed = |why: String| invalid(format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        PublicKey::from_pem(&text).map_err(|error| failed(error.to_string()))
+    };
+    Ok(Demand::SignedBy(paths.iter().map(key).collect::<Result<_, _>>()?))
 }
 
 /// Without a scheme, which docker passes over.
@@ -78,6 +110,15 @@ pub(crate) fn options(settings: &Settings) -> RegistryOptions {
         .map(|r| bare(r).to_owned())
         .collect();
     registries.blocked.clone_from(&settings.blocked_registries);
+    registries.signatures = settings
+        .signature_policy
+        .iter()
+        .map(|(prefix, value)| SignatureRule {
+            prefix: prefix.clone(),
+            // It was good a moment ago; what cannot be read now opens nothing.
+            demand: demand(prefix, value).unwrap_or(Demand::Refuse),
+        })
+        .collect();
     registries.proxies = proxies(settings);
     if let Some(attempts) = settings.max_download_attempts.and_then(|n| u32::try_from(n).ok()) {
         registries.limits.attempts = attempts;

@@ -116,6 +116,16 @@ pub enum DistributionError {
         /// The rule.
         rule: String,
     },
+    /// The policy on signatures refuses an image.
+    #[error("{name} is refused by \"signature-policy\" of the daemon's configuration ({rule}): {reason}")]
+    Untrusted {
+        /// The repository and the digest.
+        name: String,
+        /// The rule.
+        rule: String,
+        /// Why.
+        reason: String,
+    },
     /// A file with certificates cannot be used.
     #[error("certificates for {host}: {path}: {reason}")]
     Certificate {
@@ -155,7 +165,7 @@ impl Fault for DistributionError {
         match self {
             Self::Url { .. } => Kind::InvalidParameter,
             Self::Unauthorized { .. } => Kind::Unauthorized,
-            Self::Denied(_) | Self::Blocked { .. } => Kind::Forbidden,
+            Self::Denied(_) | Self::Blocked { .. } | Self::Untrusted { .. } => Kind::Forbidden,
             Self::ManifestUnknown(_) | Self::NameUnknown(_) | Self::BlobUnknown(_) => Kind::NotFound,
             Self::Unsupported(_) => Kind::NotImplemented,
             Self::Busy { .. } => Kind::Unavailable,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::policy::SignatureRule;
 use crate::proxy::Proxies;
 
 /// A place that is asked before the registry itself.
@@ -66,6 +67,8 @@ pub struct Settings {
     pub insecure: Vec<String>,
     /// Prefixes (`registry`, `registry/path`) that must not be used.
     pub blocked: Vec<String>,
+    /// What must be signed before it is pulled.
+    pub signatures: Vec<SignatureRule>,
     /// Folders with one folder per registry: `HOST[:PORT]/*.crt` and `*.cert` with `*.key`.
     pub certificates: Vec<PathBuf>,
     /// Proxies.
@@ -105,6 +108,12 @@ impl Settings {
     pub(crate) fn blocking_rule(&self, name: &str) -> Option<&str> {
         let rule = self.blocked.iter().find(|rule| is_below(name, rule));
         rule.map(String::as_str)
+    }
+
+    /// The line of the policy on signatures that counts for a repository (`registry/path`).
+    pub(crate) fn signature_rule(&self, name: &str) -> Option<&SignatureRule> {
+        let fitting = self.signatures.iter().filter(|rule| is_below(name, &rule.prefix));
+        fitting.max_by_key(|rule| rule.prefix.len())
     }
 }
 

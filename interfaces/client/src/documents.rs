@@ -29,6 +29,15 @@ pub struct Document {
     pub bytes: Vec<u8>,
 }
 
+/// A signature as the daemon found it; nobody has checked it.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Signature {
+    /// The text that was signed, in Base64.
+    pub payload: String,
+    /// The signature, in Base64.
+    pub signature: String,
+}
+
 impl Remote {
     fn path(&self, rest: &str) -> String {
         format!("/distribution/{}/{rest}", segment(&self.name))
@@ -98,6 +107,24 @@ impl Client {
     pub async fn remote_referrers(&self, remote: &Remote) -> Result<Vec<u8>, ClientError> {
         let call = self.get(remote.path("referrers")).query(remote.query());
         remote.call(call).send().await?.bytes(self).await
+    }
+
+    /// All tags of the repository.
+    ///
+    /// # Errors
+    /// As all calls; 404 if there is no such repository.
+    pub async fn remote_tags(&self, remote: &Remote) -> Result<Vec<String>, ClientError> {
+        let call = self.get(remote.path("tags")).query(remote.query());
+        remote.call(call).send().await?.json(self).await
+    }
+
+    /// The signatures of the manifest behind a name, whoever made them.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn remote_signatures(&self, remote: &Remote) -> Result<Vec<Signature>, ClientError> {
+        let call = self.get(remote.path("signatures")).query(remote.query());
+        remote.call(call).send().await?.json(self).await
     }
 
     /// A small blob, such as a configuration.

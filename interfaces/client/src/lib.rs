@@ -26,7 +26,7 @@ mod volumes;
 pub use call::{Body, Reply};
 pub use connection::{Client, NEWEST};
 pub use containers::{AttachOptions, LogsOptions, WaitCondition, parse_stat};
-pub use documents::{Document, Remote};
+pub use documents::{Document, Remote, Signature};
 pub use endpoint::{DEFAULT_HOST, Endpoint};
 pub use error::ClientError;
 pub use hijack::{Hijacked, InputHalf};

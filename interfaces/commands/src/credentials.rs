@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::console;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Failure;
 
-pub(crate) use config::ConfigFile;
+pub(crate) use config::{ConfigFile, write_private};
 
 /// How docker's files name Docker Hub.
 pub(crate) const HUB: &str = "https://index.docker.io/v1/";
@@ -167,17 +167,12 @@ pub(crate) fn erase(app: &App, server: &str) -> Result<bool, Failure> {
     Ok(known)
 }
 
-/// Trust in signatures is not here: where it is demanded, nothing may pass for trusted.
-pub(crate) fn check_trust(args: &crate::flags::Parsed) -> Outcome {
-    let demanded =
-        std::env::var("DOCKER_CONTENT_TRUST").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false"));
-    let off = args.has("disable-content-trust") && !args.on("disable-content-trust");
-    if off || demanded && !args.has("disable-content-trust") {
-        return Err(Failure::new(
-            "content trust is not available in this version of dhow: unset DOCKER_CONTENT_TRUST, or give --disable-content-trust",
-        ));
+/// Whether only what is signed may be used: `--disable-content-trust`, else `DOCKER_CONTENT_TRUST`.
+pub(crate) fn trust_demanded(args: &crate::flags::Parsed) -> bool {
+    if args.has("disable-content-trust") {
+        return !args.on("disable-content-trust");
     }
-    Ok(())
+    std::env::var("DOCKER_CONTENT_TRUST").is_ok_and(|v| !matches!(v.as_str(), "" | "0" | "false"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod system;
 mod table;
 mod template;
 mod tree;
+mod trust;
 mod units;
 mod volume;
 

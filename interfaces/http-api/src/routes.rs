@@ -134,6 +134,8 @@ routes! {
     PUT    "/distribution/{name}/manifest" => image::documents::put_manifest [images];
     DELETE "/distribution/{name}/manifest" => image::documents::delete_manifest [images];
     GET    "/distribution/{name}/referrers" => image::documents::referrers [images];
+    GET    "/distribution/{name}/signatures" => image::documents::signatures [images];
+    GET    "/distribution/{name}/tags" => image::documents::tags [images];
     GET    "/distribution/{name}/blobs/{digest}" => image::documents::get_blob [images];
     PUT    "/distribution/{name}/blobs/{digest}" => image::documents::put_blob [images];
     GET  "/images/{name}/attestations" => missing::attestations [];

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use distribution::access::{Access, Intent};
+use distribution::policy::Signature;
 use distribution::{Credentials, DistributionError, Document, Manifest, Settings};
 use oci::digest::Digest;
 use oci::image::{Descriptor, Index, media_type};
@@ -136,6 +137,29 @@ impl Images {
     ) -> Result<(), ImageError> {
         let place = self.repository(asked, Intent::Push).await?;
         place.put_blob(digest, bytes).await.map_err(ImageError::Push)
+    }
+
+    /// All tags of the repository.
+    ///
+    /// # Errors
+    /// [`ImageError::Registry`].
+    pub async fn remote_tags(&self, asked: &Asked) -> Result<Vec<String>, ImageError> {
+        let place = self.repository(asked, Intent::Look).await?;
+        place.tags().await.map_err(registry(&asked.reference))
+    }
+
+    /// The signatures of the manifest that a name stands for, whoever made them; the daemon's policy has no part in it.
+    ///
+    /// # Errors
+    /// [`ImageError::Registry`].
+    pub async fn remote_signatures(&self, asked: &Asked) -> Result<Vec<Signature>, ImageError> {
+        let failed = registry(&asked.reference);
+        let place = self.repository(asked, Intent::Look).await?;
+        let digest = match asked.reference.digest() {
+            Some(digest) => digest.clone(),
+            None => place.manifest(&asked.wanted()).await.map_err(&failed)?.digest,
+        };
+        place.signatures(&digest).await.map_err(failed)
     }
 
     /// What refers to the manifest that a name stands for: signatures, bills of materials and the like.

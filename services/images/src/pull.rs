@@ -14,6 +14,7 @@ use distribution::access::{Access, Intent};
 use oci::digest::Digest;
 use oci::platform::Platform;
 use oci::reference::Reference;
+use signatures::place::is_beside;
 
 use crate::bar::line;
 use crate::error::registry;
@@ -106,6 +107,10 @@ impl Images {
             for tag in place.tags().await.map_err(registry(name))? {
                 // A registry may call anything a tag; what is none cannot be named here.
                 let Ok(tagged) = name.with_tag(&tag) else { continue };
+                // Signatures and lists of referrers have tags, too.
+                if is_beside(&tag) {
+                    continue;
+                }
                 news |= self.pull_one(place, &tagged, options, progress).await?;
             }
         } else {
@@ -128,6 +133,10 @@ impl Images {
         progress: &Progress,
     ) -> Result<bool, ImageError> {
         let resolved = remote::resolve(place, name, options.platform.as_ref()).await?;
+        place
+            .must_be_trusted(name, &resolved.top)
+            .await
+            .map_err(registry(name))?;
         let shown = match (name.tag(), name.digest()) {
             (_, Some(digest)) => digest.to_string(),
             (Some(tag), None) => tag.to_owned(),

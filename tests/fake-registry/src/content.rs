@@ -39,6 +39,12 @@ impl Content {
             .cloned()
     }
 
+    /// Whether it was there.
+    pub(crate) fn remove_manifest(&mut self, repository: &str, name: &str) -> bool {
+        let key = (repository.to_owned(), name.to_owned());
+        self.manifests.remove(&key).is_some()
+    }
+
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
         let own = self
             .manifests

@@ -117,7 +117,10 @@ fn answer(shared: &Shared, request: &Request, no_range: bool) -> Response {
             let digest = content.put_manifest(repository, name, &kind, request.body.clone());
             return Response::new(201).header(format!("Docker-Content-Digest: {digest}"));
         }
-        return match content.manifest(repository, name) {
+        if method == "DELETE" && content.remove_manifest(repository, name) {
+            return Response::new(202);
+        }
+        return match content.manifest(repository, name).filter(|_| method != "DELETE") {
             Some((kind, bytes)) => Response::new(200)
                 .header(format!("Content-Type: {kind}"))
                 .header(format!("Docker-Content-Digest: {}", crate::digest(&bytes)))

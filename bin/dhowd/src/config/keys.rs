@@ -360,6 +360,7 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Number,
         "Seconds that containers get at a shutdown with live-restore off",
     ),
+    other("signature-policy", State::Acts),
     flag(
         "storage-driver",
         "storage-driver",

@@ -48,6 +48,19 @@ pub(crate) struct ImageGc {
     pub(crate) keep_last: usize,
 }
 
+/// One of `signature-policy`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SignatureDemand {
+    /// `accept` or `reject`.
+    Word(String),
+    /// A signature by one of these.
+    Signed {
+        /// Files with public keys.
+        keys: Vec<PathBuf>,
+    },
+}
+
 /// Every key that is obeyed; see `keys.rs` for what they mean.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -106,6 +119,7 @@ pub(crate) struct Settings {
     pub(crate) runtimes: BTreeMap<String, RuntimeProgram>,
     pub(crate) seccomp_profile: String,
     pub(crate) shutdown_timeout: Option<i64>,
+    pub(crate) signature_policy: BTreeMap<String, SignatureDemand>,
     pub(crate) storage_driver: String,
     pub(crate) storage_opts: Vec<String>,
 }

@@ -109,6 +109,15 @@ pub(super) async fn create(app: &App, args: &Parsed, request: &CreateRequest) ->
     if pull == "always" {
         fetch(app, &wanted, &platform, quiet).await?;
     }
+    if credentials::trust_demanded(args) {
+        if pull == "never" {
+            return Err(Failure::new(
+                "--pull=never cannot be combined with content trust: what is signed is known at the registry",
+            ));
+        }
+        let output = image::transfer::Output::Error;
+        image::pull::trusted(app, &wanted, &platform, quiet, output).await?;
+    }
     let mut made = client.container_create(name, &platform, request).await;
     let missing = matches!(&made, Err(e) if e.is_not_found() && e.message().contains("No such image"));
     if missing && pull != "never" && pull != "always" {

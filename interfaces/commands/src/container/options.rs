@@ -154,9 +154,6 @@ fn refuse_unsupported(args: &Parsed) -> Result<(), String> {
     if args.has("use-api-socket") && args.on("use-api-socket") {
         return Err("flag --use-api-socket is not available in this version of dhow".to_owned());
     }
-    if args.has("disable-content-trust") && !args.on("disable-content-trust") {
-        return Err("flag --disable-content-trust=false is not available in this version of dhow".to_owned());
-    }
     Ok(())
 }
 

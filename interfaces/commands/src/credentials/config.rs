@@ -157,7 +157,7 @@ impl ConfigFile {
 }
 
 /// Replaces a file as a whole; nobody but its owner may read it, from the beginning.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> Outcome {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Outcome {
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |error: std::io::Error| {
         Failure::new(format!(

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag};
 use crate::tree::{Command, Count, run};
-use crate::{console, credentials};
+use crate::{console, credentials, trust};
 
 #[rustfmt::skip] // One line per flag: it is a table.
 pub(crate) static COMMAND: Command = Command {
@@ -24,13 +24,18 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    credentials::check_trust(args)?;
     let name = args.arg(0);
     let (all, quiet) = (args.on("all-tags"), args.on("quiet"));
     if name.contains('@') {
         return Err(Failure::new("cannot push a digest reference"));
     }
     let (repository, tag) = transfer::repository_and_tag(name, all, quiet)?;
+    let trusted = credentials::trust_demanded(args);
+    if trusted && all {
+        return Err(Failure::new(
+            "--all-tags cannot be combined with content trust: push tag by tag",
+        ));
+    }
     let platform = match args.text("platform") {
         "" => String::new(),
         text => inspect::platform(text),
@@ -43,6 +48,9 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     transfer::show(reply, quiet, transfer::Output::Out).await?;
     if quiet {
         console::line(transfer::canonical(repository, tag));
+    }
+    if trusted {
+        trust::sign(app, &format!("{repository}:{tag}"), "").await?;
     }
     Ok(())
 }

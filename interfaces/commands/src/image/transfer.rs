@@ -24,7 +24,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    fn print(self, text: &str) {
+    pub(super) fn print(self, text: &str) {
         match self {
             Self::Out => console::print(text),
             Self::Error => console::error_text(text),

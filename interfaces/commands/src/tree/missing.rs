@@ -27,18 +27,6 @@ pub(super) const PLUGIN: Names = &[
     ("upgrade", "Upgrade an existing plugin"),
 ];
 
-/// `dhow trust`.
-pub(super) const TRUST: Names = &[
-    ("key", "Manage keys for signing Docker images"),
-    ("signer", "Manage entities who can sign Docker images"),
-    (
-        "inspect",
-        "Return low-level information about keys and signatures",
-    ),
-    ("revoke", "Remove trust for an image"),
-    ("sign", "Sign an image"),
-];
-
 /// `dhow config`.
 pub(super) const CONFIG: Names = &[
     ("create", "Create a config from a file or STDIN"),

@@ -3,7 +3,8 @@
 use super::missing;
 use super::{Command, Entry, Node};
 use crate::{
-    builder, completion, container, context, image, login, logout, manifest, network, search, system, volume,
+    builder, completion, container, context, image, login, logout, manifest, network, search, system, trust,
+    volume,
 };
 
 const fn command(names: &'static [&'static str], command: &'static Command) -> Entry {
@@ -84,6 +85,28 @@ static MANIFEST: &[Entry] = &[
     command(&["inspect"], &manifest::inspect::COMMAND),
     command(&["push"], &manifest::push::COMMAND),
     command(&["rm"], &manifest::rm::COMMAND),
+];
+
+static TRUST: &[Entry] = &[
+    group(&["key"], "Manage keys for signing Docker images", TRUST_KEY),
+    group(
+        &["signer"],
+        "Manage entities who can sign Docker images",
+        TRUST_SIGNER,
+    ),
+    command(&["inspect"], &trust::inspect::COMMAND),
+    command(&["revoke"], &trust::revoke::COMMAND),
+    command(&["sign"], &trust::sign::COMMAND),
+];
+
+static TRUST_KEY: &[Entry] = &[
+    command(&["generate"], &trust::key::generate::COMMAND),
+    command(&["load"], &trust::key::load::COMMAND),
+];
+
+static TRUST_SIGNER: &[Entry] = &[
+    command(&["add"], &trust::signer::add::COMMAND),
+    command(&["remove"], &trust::signer::remove::COMMAND),
 ];
 
 static NETWORK: &[Entry] = &[
@@ -182,7 +205,7 @@ pub(crate) static ROOT: &[Entry] = &[
         MANIFEST,
     ),
     absent_group(&["plugin"], "Manage plugins", missing::PLUGIN),
-    absent_group(&["trust"], "Manage trust on Docker images", missing::TRUST),
+    group(&["trust"], "Manage trust on Docker images", TRUST),
     absent_group(&["config"], "Manage Swarm configs", missing::CONFIG),
     absent_group(&["node"], "Manage Swarm nodes", missing::NODE),
     absent_group(&["secret"], "Manage Swarm secrets", missing::SECRET),

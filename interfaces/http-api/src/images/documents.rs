@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use ::images::{Asked, Images, SMALL_BLOB};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use distribution::manifest::MANIFEST_LIMIT;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -90,6 +92,18 @@ pub(crate) async fn put_blob(images: Arc<Images>, mut call: Call) -> Outcome {
     }
     images.put_remote_blob(&asked, &named, &bytes).await?;
     reply::empty(StatusCode::CREATED)
+}
+
+/// `GET /distribution/{name}/tags`.
+pub(crate) async fn tags(images: Arc<Images>, call: Call) -> Outcome {
+    reply::ok(&images.remote_tags(&asked(&call)?).await?)
+}
+
+/// `GET /distribution/{name}/signatures`.
+pub(crate) async fn signatures(images: Arc<Images>, call: Call) -> Outcome {
+    let found = images.remote_signatures(&asked(&call)?).await?;
+    let one = |one: &distribution::policy::Signature| serde_json::json!({"payload": STANDARD.encode(&one.payload), "signature": one.signature});
+    reply::ok(&found.iter().map(one).collect::<Vec<_>>())
 }
 
 /// `GET /distribution/{name}/referrers`.

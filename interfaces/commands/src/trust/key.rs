@@ -1,0 +1,4 @@
+//! `dhow trust key`.
+
+pub(crate) mod generate;
+pub(crate) mod load;
