@@ -8,12 +8,17 @@ use events::Events;
 
 /// The allocator's heaps: one for the thread of all that is asynchronous, one for what blocks.
 const HEAPS: i32 = 2;
+/// At most so much unused memory stays at the end of each, in bytes.
+const FREE: i32 = 256 << 10;
+/// Blocks of so many bytes go back to the kernel as soon as they are freed.
+const MAPPED: i32 = 1 << 20;
 /// A burst is over when nothing has happened for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Call it before the first thread is started.
 pub(crate) fn prepare() {
     linux::process::share_heap(HEAPS);
+    linux::process::bound_free_memory(FREE, MAPPED);
 }
 
 /// Gives memory back after each burst; ends with the bus.

@@ -28,6 +28,17 @@ pub fn share_heap(most: i32) {
     }
 }
 
+/// Lets the allocator give back the end of each heap when more than `free` bytes of it are unused, and map blocks of
+/// `mapped` bytes and more on their own. By default both bounds grow with the largest block that was ever freed, and
+/// malloc_trim(3) leaves the end of every heap but the first as it is (mallopt(3), M_MMAP_THRESHOLD).
+pub fn bound_free_memory(free: i32, mapped: i32) {
+    // SAFETY: only sets parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, free);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, mapped);
+    }
+}
+
 #[inline(never)]
 fn release_stack() {
     let here = 0_u8;
@@ -46,6 +57,15 @@ fn release_stack() {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_large_block_is_mapped_on_its_own_even_after_a_larger_one_was_freed() {
+        super::bound_free_memory(256 << 10, 1 << 20);
+        drop(std::hint::black_box(vec![1_u8; 16 << 20]));
+        let block = std::hint::black_box(vec![1_u8; 4 << 20]);
+        // Then it stands behind the two words of its header, at the beginning of a page.
+        assert_eq!(block.as_ptr().addr() % super::PAGE, 2 * size_of::<usize>());
+    }
+
     #[test]
     fn what_is_alive_survives() {
         let heap = vec![7_u8; 1 << 16];
