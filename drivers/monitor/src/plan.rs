@@ -150,6 +150,9 @@ pub struct ExecPlan {
     /// The same, compiled; it overrules `seccomp`.
     #[serde(default)]
     pub filter: Option<Fd>,
+    /// The container's annotation for Landlock ([`security::landlock::ANNOTATION`]).
+    #[serde(default)]
+    pub landlock: Option<String>,
     /// The container's `linux.cgroupsPath`.
     pub cgroups_path: String,
     /// Terminal or pipes. `stdin_once` is the rule for execs.

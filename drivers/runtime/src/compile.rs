@@ -15,6 +15,7 @@ use fault::{Fault, Kind};
 use linux::namespace::Flags;
 use oci::runtime::{Linux, Seccomp, Spec};
 use rustix::thread::CpuSet;
+use security::landlock::Rules;
 
 use crate::program::{Program, Step};
 
@@ -53,6 +54,8 @@ pub struct Options {
     pub kcore: bool,
     /// A filter that was compiled beforehand; it overrules the spec's.
     pub filter: Option<security::seccomp::Program>,
+    /// What Landlock leaves the process, and the version of the kernel's interface.
+    pub landlock: Option<(Rules, u32)>,
     /// The caller may mount, and so make binds that root of a user namespace may not.
     pub may_mount: bool,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             no_pivot: false,
             kcore: true,
             filter: None,
+            landlock: None,
             may_mount: true,
         }
     }
@@ -139,6 +143,12 @@ pub enum CompileError {
     /// A feature of the spec that is not there yet.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
+    /// A protection that this kernel does not have.
+    #[error("{0}: this kernel does not have it switched on")]
+    Absent(&'static str),
+    /// The annotation for Landlock.
+    #[error("{0}")]
+    Landlock(#[from] security::landlock::Error),
     /// The capabilities cannot be read.
     #[error("{0}")]
     Capability(#[from] security::capabilities::Error),
@@ -154,6 +164,17 @@ impl Fault for CompileError {
             _ => Kind::InvalidParameter,
         }
     }
+}
+
+/// What the annotation for Landlock asks of this kernel.
+pub(crate) fn landlock(annotation: Option<&String>) -> Result<Option<(Rules, u32)>, CompileError> {
+    let Some(text) = annotation else { return Ok(None) };
+    let rules = Rules::parse(text)?;
+    let version = security::landlock::version();
+    let version = version.ok_or(CompileError::Absent(
+        "Landlock (annotation io.github.dhow.landlock)",
+    ))?;
+    Ok(Some((rules, version)))
 }
 
 /// A C string of a text from the spec.

@@ -277,6 +277,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         no_pivot: options.no_pivot,
         kcore: Path::new("/proc/kcore").exists(),
         filter: None,
+        landlock: crate::compile::landlock(spec.annotations.get(security::landlock::ANNOTATION))?,
         may_mount: rustix::process::geteuid().is_root(),
     })
 }

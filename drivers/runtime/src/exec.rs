@@ -33,6 +33,8 @@ pub struct ExecOptions<'a> {
     pub seccomp: Option<&'a Seccomp>,
     /// The same, compiled beforehand; it overrules the other.
     pub filter: Option<security::seccomp::Program>,
+    /// The container's annotation for Landlock ([`security::landlock::ANNOTATION`]).
+    pub landlock: Option<&'a String>,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// How many descriptors from 3 on the process inherits.
@@ -62,6 +64,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
             home_of(target.pid, process.user.uid)
         },
         filter: options.filter,
+        landlock: crate::compile::landlock(options.landlock)?,
         ..Options::default()
     };
     let kinds = [

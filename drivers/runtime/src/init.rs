@@ -48,6 +48,8 @@ struct State {
     /// An empty directory, to hide directories with.
     empty: Option<OwnedFd>,
     in_directory: bool,
+    /// Landlock's, until the process is bound to it.
+    ruleset: Option<OwnedFd>,
     /// Which step found the program, and which of its candidates it was.
     found: Option<(usize, usize)>,
 }
@@ -148,6 +150,12 @@ fn walk(
         } => process::become_user(*uid, *gid, groups, *set_groups),
         Step::Capabilities { sets, ambient } => process::capabilities(*sets, *ambient),
         Step::Directory { path, last } => process::directory(path, *last, state),
+        Step::NewRuleset(handled) => {
+            state.ruleset = Some(linux::landlock::create_ruleset(*handled)?);
+            Ok(())
+        }
+        Step::Allow { path, rights } => process::allow(path, *rights, state),
+        Step::Restrict => linux::landlock::restrict_self(state.ruleset.take().ok_or(Errno::BADF)?),
         Step::Filter(filter) => process::filter(filter, place, context),
         Step::Find {
             candidates, searched, ..

@@ -242,6 +242,17 @@ pub enum Step {
         /// Whether this is the last try.
         last: bool,
     },
+    /// Makes a Landlock ruleset that governs these rights.
+    NewRuleset(u64),
+    /// Adds a rule to it.
+    Allow {
+        /// Below this path of the container.
+        path: CString,
+        /// `LANDLOCK_ACCESS_FS_*`.
+        rights: u64,
+    },
+    /// Binds the process to the ruleset.
+    Restrict,
     /// Installs the system call filter.
     Filter(Filter),
     /// Finds the program.
@@ -422,6 +433,8 @@ impl Step {
             Self::Directory { path, .. } => {
                 format!("chdir to cwd ({:?}) set in config.json failed", text(path))
             }
+            Self::NewRuleset(_) | Self::Restrict => "unable to apply Landlock".into(),
+            Self::Allow { path, .. } => format!("unable to apply Landlock to {:?}", text(path)),
             Self::Filter(_) => "unable to init seccomp: error loading seccomp filter into kernel".into(),
             Self::Find { name, .. } => format!("exec: {name:?}"),
             Self::CloseFrom(_) => "close_range".into(),

@@ -6,6 +6,7 @@
 
 pub mod apparmor;
 pub mod capabilities;
+pub mod landlock;
 pub mod paths;
 pub mod seccomp;
 pub mod selinux;

@@ -12,6 +12,7 @@ use api_types::exec;
 use monitor::plan::{ExecPlan, Fd, Stdio, UserLookup};
 use monitor::protocol::{Failure, Report, Request};
 use oci::runtime::{ConsoleSize, Process};
+use security::landlock::ANNOTATION;
 use tokio::sync::watch;
 
 use crate::attach::{self, Client};
@@ -500,6 +501,7 @@ impl ExecStart {
         } else {
             &request.user
         };
+        let annotations = record.host_config.annotations.as_ref();
         let state_dir = self.state_dir();
         Ok(ExecPlan {
             id: self.exec.id.clone(),
@@ -516,6 +518,7 @@ impl ExecStart {
             },
             seccomp: None,
             filter: None,
+            landlock: annotations.and_then(|all| all.get(ANNOTATION)).cloned(),
             cgroups_path: spec::cgroup_path(record, settings),
             stdio: Stdio {
                 tty: self.terminal,

@@ -4,15 +4,29 @@ use std::path::{Path, PathBuf};
 
 use api_types::container::HostConfig;
 use monitor::plan::OtherRuntime;
+use security::landlock::ANNOTATION;
 
 use crate::Error;
 use crate::house::House;
 use crate::record::Record;
 use crate::settings::{BUILT_IN_RUNTIME, Settings};
 
-/// Refuses a name that nobody has configured, in docker's words.
+/// Refuses a name that nobody has configured, in docker's words, and what only the built-in runtime obeys.
 pub(crate) fn check(host: &HostConfig, settings: &Settings) -> Result<(), Error> {
-    if host.runtime == BUILT_IN_RUNTIME || settings.runtimes.contains_key(&host.runtime) {
+    if host.runtime == BUILT_IN_RUNTIME {
+        return Ok(());
+    }
+    let confined = host
+        .annotations
+        .as_ref()
+        .is_some_and(|all| all.contains_key(ANNOTATION));
+    if confined {
+        // Others would take no notice.
+        return Err(Error::Invalid(format!(
+            "annotation {ANNOTATION} needs the runtime {BUILT_IN_RUNTIME}"
+        )));
+    }
+    if settings.runtimes.contains_key(&host.runtime) {
         return Ok(());
     }
     Err(Error::Invalid(format!(
@@ -83,6 +97,12 @@ mod tests {
             name.clone_into(&mut host.runtime);
             assert_eq!(check(&host, &settings).is_ok(), known, "{name:?}");
         }
+        host.annotations = Some([(ANNOTATION.to_owned(), "{}".to_owned())].into());
+        "runc".clone_into(&mut host.runtime);
+        let told = check(&host, &settings).expect_err("not obeyed").to_string();
+        assert!(told.contains(ANNOTATION), "{told}");
+        host.annotations = None;
+        host.runtime.clear();
         let told = check(&host, &settings).expect_err("no name").to_string();
         assert!(told.contains("unknown or invalid runtime name"), "{told}");
     }

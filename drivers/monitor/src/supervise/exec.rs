@@ -95,6 +95,7 @@ impl Job for Exec {
             cgroup: cgroup.as_ref(),
             seccomp: plan.seccomp.as_ref(),
             filter,
+            landlock: plan.landlock.as_ref(),
             ..runtime::ExecOptions::default()
         };
         let mut process =

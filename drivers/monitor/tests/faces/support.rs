@@ -277,6 +277,7 @@ impl Container {
             },
             seccomp: None,
             filter: None,
+            landlock: None,
             cgroups_path: self.plan.spec.linux.as_ref().expect("linux").cgroups_path.clone(),
             stdio: Stdio {
                 open_stdin: true,

@@ -100,6 +100,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         cgroup: cgroup.as_ref(),
         seccomp: spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()),
         filter: None,
+        landlock: spec.annotations.get(security::landlock::ANNOTATION),
         no_new_keyring: true,
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
     };

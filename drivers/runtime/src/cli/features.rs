@@ -24,10 +24,19 @@ fn main(_: &Flags, _: &[String], session: &mut Session<'_>) -> Outcome {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": crate::compile::mount_option_names(),
         "linux": linux(),
-        "annotations": { "io.github.dhow.version": env!("CARGO_PKG_VERSION") },
+        "annotations": annotations(),
     });
     session.print(&format!("{value:#}\n"))?;
     Ok(0)
+}
+
+/// What the specification has no place for.
+fn annotations() -> Value {
+    let landlock = security::landlock::version().map_or("none".to_owned(), |version| version.to_string());
+    json!({
+        "io.github.dhow.version": env!("CARGO_PKG_VERSION"),
+        "io.github.dhow.landlock.version": landlock,
+    })
 }
 
 fn linux() -> Value {

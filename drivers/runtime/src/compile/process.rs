@@ -40,11 +40,12 @@ pub(super) fn compile(
     } else {
         (filter, None)
     };
-    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go.
-    steps.extend(early);
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
+    // Both need no_new_privs or CAP_SYS_ADMIN, which is about to go; a filter may forbid Landlock's calls.
+    landlock(options, steps)?;
+    steps.extend(early);
     identity(process, options, steps)?;
     steps.push(Step::Directory {
         path: cwd,
@@ -63,6 +64,20 @@ pub(super) fn compile(
         environment.push(format!("HOME={}", options.home.as_deref().unwrap_or("/")));
     }
     program.environment = c_strings("env", &environment)?;
+    Ok(())
+}
+
+/// Leaves the process the files of the rules.
+fn landlock(options: &Options, steps: &mut Vec<Step>) -> Result<(), CompileError> {
+    let Some((rules, version)) = &options.landlock else {
+        return Ok(());
+    };
+    steps.push(Step::NewRuleset(security::landlock::handled(*version)));
+    for (path, rights) in rules.allowed(*version) {
+        let path = absolute("annotation io.github.dhow.landlock", path)?;
+        steps.push(Step::Allow { path, rights });
+    }
+    steps.push(Step::Restrict);
     Ok(())
 }
 

@@ -57,6 +57,27 @@ fn the_default_spec_compiles_to_its_snapshot() {
 }
 
 #[test]
+fn landlock_comes_before_the_filter_and_the_loss_of_rights() {
+    let rules = Rules::parse(r#"{"execute":["/"],"write":["/tmp"]}"#).expect("rules");
+    let with = Options {
+        landlock: Some((rules, 1)),
+        ..options()
+    };
+    for no_new_privileges in [true, false] {
+        let mut spec = default();
+        let filter = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+        spec.linux.as_mut().expect("linux").seccomp = serde_json::from_value(filter).expect("filter");
+        spec.process.as_mut().expect("process").no_new_privileges = no_new_privileges;
+        let program = compile(&spec, &with).expect("program");
+        let restrict = place(&program, "Restrict");
+        assert!(restrict < place(&program, "Filter") && restrict < place(&program, "Bounding"));
+        if no_new_privileges {
+            assert!(place(&program, "NoNewPrivileges") < restrict);
+        }
+    }
+}
+
+#[test]
 fn the_cgroup_namespace_comes_after_the_placement_and_is_not_part_of_the_clone() {
     let program = program(&default());
     assert!(!program.namespaces.contains(Flags::CGROUP));

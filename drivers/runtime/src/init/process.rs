@@ -133,6 +133,23 @@ fn enter(path: &CStr) -> Result<()> {
     linux::fs::require_reachable_directory()
 }
 
+/// Adds a rule to Landlock's ruleset; the path is one of the container's own root.
+pub(super) fn allow(path: &CStr, rights: u64, state: &State) -> Result<()> {
+    let root = rustix::fs::open(
+        c"/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let place = linux::fd::open_in_root(root.as_fd(), path, OFlags::PATH, Mode::empty())?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
+    let rights = if kind.is_dir() {
+        rights
+    } else {
+        rights & security::landlock::OF_FILES
+    };
+    linux::landlock::allow_beneath(state.ruleset.as_ref().ok_or(Errno::BADF)?, &place, rights)
+}
+
 /// Installs the filter and sends its listener up.
 pub(super) fn filter(filter: &Filter, place: usize, context: &Context<'_>) -> Result<()> {
     let flags = filter.flags

@@ -52,6 +52,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_hook_that_takes_too_long_is_killed,
     ),
     ("annotations_reach_hooks", annotations_reach_hooks),
+    ("landlock_holds_inside", landlock_holds_inside),
+    ("landlock_asks_for_what_is_there", landlock_asks_for_what_is_there),
     ("a_filter_asks_its_listener", a_filter_asks_its_listener),
     ("every_action_of_a_filter_works", every_action_of_a_filter_works),
 ];
@@ -540,6 +542,105 @@ fn a_hook_that_takes_too_long_is_killed() {
     assert!(error.contains("timed out"), "{error}");
     let pid = std::fs::read_to_string(pid_file).expect("the hook ran");
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
+}
+
+/// Asks for Landlock; `false` where the kernel has it not.
+fn confine(bundle: &mut Bundle, rules: &str) -> bool {
+    let name = security::landlock::ANNOTATION.to_owned();
+    bundle.spec.annotations.insert(name, rules.to_owned());
+    let there = security::landlock::version().is_some();
+    if !there {
+        eprintln!("skipped: this kernel has no Landlock");
+    }
+    there
+}
+
+/// Says of each path whether it can be read, written, and removed.
+const TRY: &str = "for p in /etc /tmp /proc; do ls $p >/dev/null 2>&1 && echo $p listed; done; \
+    cat /etc/passwd >/dev/null 2>&1 && echo read; \
+    (echo x > /etc/new) 2>/dev/null && echo written; (echo x > /tmp/new) 2>/dev/null && echo temporary; \
+    (echo x > /dev/null) 2>/dev/null && echo null; \
+    cp /bin/busybox /tmp/program 2>/dev/null; /tmp/program true 2>/dev/null && echo executed; \
+    (mount -t tmpfs none /tmp) 2>/dev/null && echo mounted; echo end";
+
+fn landlock_holds_inside() {
+    for no_new_privileges in [true, false] {
+        // Also for a root that has every right of its container.
+        let mut bundle = Bundle::script(TRY);
+        for capabilities in [&mut bundle.process().capabilities] {
+            let capabilities = capabilities.get_or_insert_default();
+            for set in [
+                &mut capabilities.bounding,
+                &mut capabilities.effective,
+                &mut capabilities.permitted,
+            ] {
+                set.extend(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"].map(str::to_owned));
+            }
+        }
+        bundle.process().no_new_privileges = no_new_privileges;
+        if !confine(
+            &mut bundle,
+            r#"{"execute":["/bin"],"read":["/etc/passwd"],"write":["/tmp","/dev/null"]}"#,
+        ) {
+            return;
+        }
+        let (text, exit) = bundle.create().expect("created").finish();
+        assert_eq!(
+            (text.as_str(), exit),
+            ("/tmp listed\nread\ntemporary\nnull\nend\n", Exit::Code(0))
+        );
+    }
+    let mut bundle = Bundle::program(&["sleep", "1000"]);
+    confine(&mut bundle, r#"{"execute":["/bin"]}"#);
+    let mut container = bundle.create().expect("created");
+    container.created.start().expect("started");
+    let process = Process {
+        args: ["sh", "-c", TRY].map(str::to_owned).to_vec(),
+        env: vec!["PATH=/bin".into()],
+        cwd: "/".into(),
+        ..Process::default()
+    };
+    let (output, stdio) = piped();
+    let target = Target {
+        pid: container.created.pid,
+        pidfd: container.created.pidfd.as_fd(),
+    };
+    let options = ExecOptions {
+        stdio,
+        landlock: bundle.spec.annotations.get(security::landlock::ANNOTATION),
+        ..ExecOptions::default()
+    };
+    let created = runtime::exec(target, &process, options).expect("executed");
+    let (text, _) = Running::of(created, output).finish();
+    // The shell complains of /dev/null, which is not allowed here.
+    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("sh: ")).collect();
+    assert_eq!(said, ["end"], "{text}");
+    linux::process::send_signal(&container.created.pidfd, 9).expect("killed");
+    container.created.wait().expect("ended");
+}
+
+fn landlock_asks_for_what_is_there() {
+    for (rules, words) in [
+        (
+            r#"{"execute":["/bin","/nowhere"]}"#,
+            "unable to apply Landlock to \"/nowhere\": no such file or directory",
+        ),
+        (r#"{"execute":["bin"]}"#, "\"bin\" is no absolute path"),
+        ("everything", "annotation io.github.dhow.landlock"),
+    ] {
+        let mut bundle = Bundle::script("true");
+        if !confine(&mut bundle, rules) {
+            return;
+        }
+        let error = bundle.create().map(drop).expect_err(rules).to_string();
+        assert!(error.contains(words), "{rules}: {error}");
+    }
+    // The program itself must be among what may be executed.
+    let mut bundle = Bundle::script("true");
+    confine(&mut bundle, r#"{"execute":["/etc"],"read":["/"]}"#);
+    let mut created = bundle.create().expect("created").created;
+    let error = created.start().expect_err("not executable").to_string();
+    assert!(error.contains("permission denied"), "{error}");
 }
 
 fn annotations_reach_hooks() {
