@@ -22,6 +22,7 @@ use crate::program::{Program, Step};
 pub use devices::device_rules;
 pub(crate) use mount_options::names as mount_option_names;
 pub use mounts::CgroupMount;
+pub(crate) use mounts::{ROOT_SHIFT, shifted_root};
 pub(crate) use namespaces::{flag, joined};
 pub(crate) use process::{memory_policy_flags, memory_policy_modes};
 

@@ -168,6 +168,7 @@ impl Created {
 /// # Errors
 /// Whatever is wrong with the spec, or the step that failed; nothing is left behind but what existed before.
 pub fn create(spec: &Spec, mut options: CreateOptions<'_>) -> Result<Created, Error> {
+    shift_root(spec, &mut options)?;
     let filter = options.filter.take();
     let program = compile(
         spec,
@@ -217,6 +218,30 @@ pub fn create(spec: &Spec, mut options: CreateOptions<'_>) -> Result<Created, Er
     Ok(created)
 }
 
+/// Takes the root file system for a mount whose owners are shifted, if the spec's annotation asks for that.
+fn shift_root(spec: &Spec, options: &mut CreateOptions<'_>) -> Result<(), Error> {
+    let wish = spec.annotations.get(crate::compile::ROOT_SHIFT);
+    let (Some(value), RootfsSource::Path(path)) = (wish, &options.rootfs) else {
+        return Ok(());
+    };
+    let directory = root_directory(&options.bundle, path)?;
+    let prepared = crate::compile::shifted_root(spec, value, &directory)?;
+    if let Some(mount) = crate::id_map::prepare(&[prepared])?.pop() {
+        options.rootfs = RootfsSource::DetachedMount(mount);
+    }
+    Ok(())
+}
+
+/// The absolute path of a root file system without symbolic links.
+fn root_directory(bundle: &Path, path: &Path) -> Result<String, Error> {
+    let full = bundle.join(path);
+    let real = full.canonicalize().map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+        parent(&format!("invalid rootfs {}", full.display()), errno)
+    })?;
+    Ok(real.to_string_lossy().into_owned())
+}
+
 /// Puts the init into its class of cache and memory bandwidth.
 fn join_class(
     wish: &oci::runtime::IntelRdt,
@@ -237,14 +262,7 @@ fn join_class(
 fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
     let rootfs = match &options.rootfs {
         RootfsSource::DetachedMount(_) => None,
-        RootfsSource::Path(path) => {
-            let full = options.bundle.join(path);
-            let real = full.canonicalize().map_err(|error| {
-                let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
-                parent(&format!("invalid rootfs {}", full.display()), errno)
-            })?;
-            Some(real.to_string_lossy().into_owned())
-        }
+        RootfsSource::Path(path) => Some(root_directory(&options.bundle, path)?),
     };
     let process = spec.process.as_ref();
     let has_home = process.is_some_and(|p| p.env.iter().any(|variable| variable.starts_with("HOME=")));

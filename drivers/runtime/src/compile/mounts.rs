@@ -247,18 +247,48 @@ fn shift(
     if sorted.shift.is_none() {
         return Ok(None);
     }
-    let user = linux.namespaces.iter().find(|n| n.kind == NamespaceKind::User);
-    match user {
-        Some(user) if !user.path.is_empty() => Ok(Some(Shift::Namespace(user.path.clone()))),
-        Some(_) => {
-            let maps = namespaces::id_map(&linux.uid_mappings, &linux.gid_mappings);
-            Ok(Some(Shift::Maps(maps)))
-        }
-        None => Err(CompileError::Namespace {
-            what: "an id-mapped mount without uidMappings and gidMappings".into(),
-            namespace: "user",
-        }),
+    let namespace = shift_of_namespace(linux).ok_or_else(|| CompileError::Namespace {
+        what: "an id-mapped mount without uidMappings and gidMappings".into(),
+        namespace: "user",
+    })?;
+    Ok(Some(namespace))
+}
+
+/// The shift into the container's user namespace, if it has one.
+fn shift_of_namespace(linux: &Linux) -> Option<Shift> {
+    let user = linux.namespaces.iter().find(|n| n.kind == NamespaceKind::User)?;
+    if user.path.is_empty() {
+        let maps = namespaces::id_map(&linux.uid_mappings, &linux.gid_mappings);
+        Some(Shift::Maps(maps))
+    } else {
+        Some(Shift::Namespace(user.path.clone()))
     }
+}
+
+/// The annotation that asks for a root file system whose owners are shifted; the specification has no property for it.
+pub(crate) const ROOT_SHIFT: &str = "io.github.dhow.rootfs.idmap";
+
+/// The root file system in `directory` as a mount whose owners are shifted as the annotation's value says.
+pub(crate) fn shifted_root(spec: &Spec, value: &str, directory: &str) -> Result<Prepared, CompileError> {
+    if value != "container" {
+        return Err(CompileError::Unknown {
+            what: "annotation io.github.dhow.rootfs.idmap",
+            value: value.to_owned(),
+        });
+    }
+    let shift = spec.linux.as_ref().and_then(shift_of_namespace);
+    let shift = shift.ok_or_else(|| CompileError::Namespace {
+        what: format!("annotation {ROOT_SHIFT}"),
+        namespace: "user",
+    })?;
+    Ok(Prepared {
+        path: absolute("root.path", directory)?,
+        recursive: true,
+        shift: Some(shift),
+        whole_tree: true,
+        attributes: Attributes::default(),
+        recursive_attributes: Attributes::default(),
+    })
 }
 
 /// A cgroup mount shows the container's own groups: each is bound from the host, which gives the same view in a cgroup

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "a_shift_can_be_that_of_the_user_namespace",
         a_shift_can_be_that_of_the_user_namespace,
     ),
+    ("the_root_is_shifted_when_asked", the_root_is_shifted_when_asked),
     (
         "a_tmpfs_is_filled_from_the_image",
         a_tmpfs_is_filled_from_the_image,
@@ -183,6 +184,31 @@ fn a_shift_can_be_that_of_the_user_namespace() {
         error.to_string().contains("requires a private user namespace"),
         "{error}"
     );
+}
+
+fn the_root_is_shifted_when_asked() {
+    let annotation = "io.github.dhow.rootfs.idmap".to_owned();
+    let mut bundle = Bundle::script("stat -c '%u %g' / /bin/busybox; touch /new && stat -c '%u %g' /new");
+    in_user_namespace(&mut bundle);
+    // The image as it is unpacked on the host: root's.
+    for entry in ["", "bin", "dev", "proc", "sys", "tmp", "etc"] {
+        std::os::unix::fs::chown(bundle.root().join(entry), Some(0), Some(0)).expect("chown");
+    }
+    bundle
+        .spec
+        .annotations
+        .insert(annotation.clone(), "container".into());
+    assert_eq!(bundle.output(), "0 0\n0 0\n0 0\n");
+    let new = std::fs::metadata(bundle.root().join("new")).expect("new");
+    assert_eq!((new.uid(), new.gid()), (0, 0), "on disk it is root's, too");
+    bundle.spec.annotations.insert(annotation.clone(), "host".into());
+    let refused = |bundle: &Bundle| bundle.create().map(drop).expect_err("refused").to_string();
+    assert!(refused(&bundle).contains("unknown annotation io.github.dhow.rootfs.idmap: \"host\""));
+    bundle.spec.annotations.insert(annotation, "container".into());
+    bundle.linux().namespaces.pop();
+    bundle.linux().uid_mappings.clear();
+    bundle.linux().gid_mappings.clear();
+    assert!(refused(&bundle).contains("requires a private user namespace"));
 }
 
 fn a_tmpfs_is_filled_from_the_image() {
