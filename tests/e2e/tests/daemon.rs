@@ -89,6 +89,43 @@ fn sighup_reads_the_file_again_and_a_bad_file_changes_nothing() {
     fs::write(&file, "{}").expect("write");
 }
 
+#[test]
+fn sighup_changes_registries_and_patience_and_names_what_needs_a_restart() {
+    let Some(daemon) = daemon() else { return };
+    let file = daemon.folder().join("daemon.json");
+    let new = json!({
+        "registry-mirrors": ["http://127.0.0.1:1"], "insecure-registries": ["plain.example"],
+        "blocked-registries": ["evil.example"], "max-concurrent-downloads": 1, "max-concurrent-uploads": 1,
+        "max-download-attempts": 1, "live-restore": false, "shutdown-timeout": 3, "log-level": "debug",
+        "log-driver": "none",
+    });
+    fs::write(&file, new.to_string()).expect("write");
+    signal(&daemon, Signal::HUP);
+    until("the reload", || {
+        daemon.log().contains("the configuration is reloaded")
+    });
+    let info = http::get(&daemon, "/info");
+    assert_eq!(info["LiveRestoreEnabled"], false);
+    let registries = &info["RegistryConfig"];
+    assert_eq!(registries["Mirrors"], json!(["http://127.0.0.1:1/"]));
+    assert_eq!(registries["IndexConfigs"]["plain.example"]["Secure"], false);
+    let pull = http::request(
+        &daemon,
+        "POST",
+        "/images/create?fromImage=evil.example/a&tag=latest",
+        None,
+    );
+    assert!(pull.text().contains("is blocked by"), "{}", pull.text());
+    // The default log driver is decided at the start, and the log says that there is such a change.
+    assert_eq!(info["LoggingDriver"], "json-file");
+    assert!(
+        daemon.log().contains("need a restart of the daemon"),
+        "{}",
+        daemon.log()
+    );
+    fs::write(&file, "{}").expect("write");
+}
+
 /// Starts a container that ignores SIGTERM at its default and says whether it still runs after a restart.
 fn survives(live_restore: Option<bool>) -> Option<bool> {
     let config = live_restore.map(|on| json!({ "live-restore": on }));

@@ -158,3 +158,27 @@ fn a_failing_container_is_started_again_as_often_as_its_policy_says() {
         docker.ok(["rm", "again"]);
     });
 }
+
+#[test]
+fn the_ipc_namespace_is_as_asked() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let host = fs::read_link("/proc/self/ns/ipc").expect("namespace");
+    let host = host.to_string_lossy();
+    let show = "readlink /proc/self/ns/ipc; grep -c ' /dev/shm tmpfs' /proc/mounts";
+    for_each_client(&daemon, |docker| {
+        for (mode, own, shared_memory) in [
+            ("private", true, "1"),
+            ("shareable", true, "1"),
+            ("none", true, "0"),
+            ("host", false, "1"),
+        ] {
+            // `grep` that finds nothing says so with its exit code.
+            let shown = inside(docker, &["--ipc", mode], &format!("{show}; true"));
+            let (namespace, count) = shown.split_once('\n').expect("two lines");
+            assert_eq!((namespace != host, count), (own, shared_memory), "{mode}");
+        }
+        let error = docker.fails(125, ["run", "--rm", "--ipc", "nonsense", "busybox", "true"]);
+        assert!(error.contains("invalid IPC mode: nonsense"), "{error}");
+    });
+}

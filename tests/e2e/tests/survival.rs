@@ -58,3 +58,41 @@ fn an_end_while_the_daemon_is_dead_is_not_lost() {
         docker.ok(["rm", "short"]);
     });
 }
+
+#[test]
+fn restarts_are_counted_on_through_the_daemons_death() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        // The n-th run lasts until /go<n> is there.
+        let script = "echo >> /runs; n=$(wc -l < /runs); while [ ! -e /go$n ]; do sleep 0.1; done; exit 1";
+        let run = ["run", "-d", "--name", "again", "--restart", "on-failure:3"];
+        docker.ok(run.iter().chain(&["busybox", "sh", "-c", script]));
+        let state = || {
+            let format = "{{.RestartCount}} {{.State.Status}} {{.State.Pid}}";
+            docker.ok(["inspect", "--format", format, "again"])
+        };
+        let pid = || state().rsplit(' ').next().expect("a pid").to_owned();
+        let let_end = |pid: &str, run: u32| {
+            std::fs::write(format!("/proc/{pid}/root/go{run}"), "").expect("file");
+        };
+        let_end(&pid(), 1);
+        until("the first restart", || state().starts_with("1 running "));
+        daemon.kill_and_restart();
+        assert!(state().starts_with("1 running "), "{}", state());
+        let_end(&pid(), 2);
+        until("the second restart", || state().starts_with("2 running "));
+        // The third run ends while nobody is there to start it again.
+        let third = pid();
+        daemon.kill();
+        let_end(&third, 3);
+        until("the end of the third run", || {
+            !std::path::Path::new(&format!("/proc/{third}")).exists()
+        });
+        daemon.start();
+        until("the third restart", || state().starts_with("3 running "));
+        let_end(&pid(), 4);
+        until("the end", || state().starts_with("3 exited "));
+        docker.ok(["rm", "again"]);
+    });
+}

@@ -283,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn a_full_table_of_descriptors_is_an_error() {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        if limit.is_none_or(|limit| limit > 2_000_000) {
+            #[allow(clippy::print_stdout, reason = "a skipped test must say so")]
+            {
+                println!("skipped: a process may open {limit:?} files, too many to do so");
+            }
+            return;
+        }
+        let null = std::fs::File::open("/dev/null").expect("null");
+        let started = std::thread::spawn(move || {
+            // SAFETY: a table of its own for a thread that ends with it: other tests go on opening files.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+            // SAFETY: plain integers; the copies are closed with the table.
+            while unsafe { libc::dup(null.as_raw_fd()) } >= 0 {}
+            let spawn = Spawn::new(Program::Path(c"/bin/true"), strings(&["true"]));
+            spawn.start().map(|child| child.pid)
+        });
+        assert_eq!(started.join().expect("no panic"), Err(Errno::MFILE));
+    }
+
+    #[test]
     fn a_program_gets_exactly_the_descriptors_it_was_given() {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
         let extra = std::fs::File::open("/dev/null").expect("null");
