@@ -181,10 +181,7 @@ fn a_file_that_did_not_change_is_not_sent_again() {
         "{third:?}"
     );
     let pruned = docker.ok(["builder", "prune", "--force"]);
-    assert!(
-        pruned.contains("Total:") && !pruned.contains("Total:\t0B"),
-        "{pruned}"
-    );
+    assert!(pruned.contains("Total reclaimed space: 3."), "{pruned}");
     let fourth = build(&docker, context.path(), &[]);
     assert!(
         worked(&fourth).contains("CACHED") && transferred(&fourth) > 3e6,
