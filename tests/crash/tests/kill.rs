@@ -83,9 +83,9 @@ impl Empty {
 
 /// One life of everything: each command is one that the next ones build on, and in the end nothing is there any more.
 ///
-/// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, build, rmi, networks and volumes, named and
+/// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, build, squash, rmi, networks and volumes, named and
 /// anonymous.
-const STORY: [&str; 27] = [
+const STORY: [&str; 29] = [
     "pull --quiet REGISTRY/busybox",
     "push --quiet REGISTRY/busybox",
     "rmi REGISTRY/busybox",
@@ -106,6 +106,8 @@ const STORY: [&str; 27] = [
     "run --name three made true",
     "rm --volumes three",
     "build --quiet --tag built context",
+    "image squash built squashed",
+    "rmi squashed",
     "rmi built",
     "rmi made",
     "network rm net",
