@@ -1,6 +1,6 @@
 //! `prune` of every kind takes what nobody uses, and nothing else.
 
-use e2e::{Client, Settings, daemon, daemon_with, for_each_client, until};
+use e2e::{Client, daemon, for_each_client};
 
 fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
@@ -139,21 +139,5 @@ fn network_prune_and_system_prune_leave_what_is_in_use() {
         assert_eq!(docker.ok(["volume", "ls", "-q"]), "");
         docker.ok(["rm", "-f", "busy"]);
         docker.ok(["network", "rm", "used"]);
-    });
-}
-
-#[test]
-fn images_that_nobody_uses_go_by_themselves_if_the_configuration_says_so() {
-    let config = serde_json::json!({"image-gc": {"unused-for": "1ms", "interval": "100ms"}});
-    let settings = Settings {
-        config: Some(config),
-        ..Settings::default()
-    };
-    let Some(daemon) = daemon_with(settings) else {
-        return;
-    };
-    for_each_client(&daemon, |docker| {
-        daemon.load_busybox();
-        until("the image is deleted", || docker.ok(["images", "-q"]).is_empty());
     });
 }
