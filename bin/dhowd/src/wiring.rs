@@ -80,7 +80,7 @@ impl Services {
         })
         .await
         .context("open the builds")?;
-        let buildkit = BuildKit::open(&root, new_boot, Arc::clone(&builds), Arc::clone(&images))
+        let buildkit = BuildKit::open(root, new_boot, Arc::clone(&builds), Arc::clone(&images))
             .context("open the place of clients' directories")?;
         // Not before the containers have taken their holds.
         if let Some(policy) = policy {

@@ -168,7 +168,7 @@ fn pong() -> PongResponse {
         ..ApiCap::default()
     };
     PongResponse {
-        frontend_api_caps: ABILITIES.iter().map(|id| able(id)).collect(),
+        frontend_api_caps: ABILITIES.iter().map(able).collect(),
         llb_caps: Vec::new(),
         workers: vec![control::worker()],
     }
