@@ -263,7 +263,7 @@ impl Parsed {
 
     /// The time of a flag in nanoseconds; 0 if it was not given.
     pub(crate) fn nanoseconds(&self, name: &str) -> i64 {
-        self.last(name).and_then(units::parse_duration).unwrap_or(0)
+        self.last(name).and_then(oci::duration::parse).unwrap_or(0)
     }
 
     /// Every value of a flag, in the order given.
@@ -341,7 +341,7 @@ fn check(flag: &Flag, value: &str) -> Result<(), String> {
         )),
         Kind::Bytes if value == "-1" && flag.name == "memory-swap" => Ok(()),
         Kind::Bytes if units::parse_bytes(value).is_none() => Err(format!("invalid size: '{value}'")),
-        Kind::Duration if units::parse_duration(value).is_none() => {
+        Kind::Duration if oci::duration::parse(value).is_none() => {
             Err(format!("time: invalid duration {value:?}"))
         }
         Kind::Decimal if nano_cpus(value).is_none() => Err(match value.parse::<f64>() {

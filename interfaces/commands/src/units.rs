@@ -145,47 +145,12 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(|t| t.as_second())
 }
 
-/// Go's duration text (`1h30m`, `250ms`) in nanoseconds.
-pub(crate) fn parse_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        total += number
-            * match &rest[..end] {
-                "ns" => 1.0,
-                "us" | "µs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[end..];
-    }
-    (total < 9.2e18).then_some(if negative { -(total as i64) } else { total as i64 })
-}
-
 /// The time of `--since` and `--until`: a duration before now, a date, or seconds since 1970, as the API has it.
 pub(crate) fn moment(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    if let Some(nanos) = parse_duration(text) {
+    if let Some(nanos) = oci::duration::parse(text) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.as_nanos() as i128);
@@ -284,9 +249,6 @@ mod tests {
             assert_eq!(duration(seconds), text, "{seconds}");
         }
         assert_eq!(stamp(0), "1970-01-01 00:00:00 +0000 UTC");
-        assert_eq!(parse_duration("1h30m"), Some(5_400_000_000_000));
-        assert_eq!(parse_duration("250ms"), Some(250_000_000));
-        assert_eq!(parse_duration("5"), None);
         assert_eq!(moment("2020-01-01").unwrap(), "1577836800.000000000");
         assert_eq!(moment("1577836800").unwrap(), "1577836800");
         assert!(moment("yesterday").is_err());

@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use crate::error::Failure;
 
@@ -21,8 +21,8 @@ fn parse(text: &str, now: i64) -> Option<i64> {
     if let Some(nanoseconds) = crate::events::parse_instant(text) {
         return Some(nanoseconds.div_euclid(1_000_000_000));
     }
-    if let Some(ago) = go_duration(text) {
-        return now.checked_sub(ago.as_secs());
+    if let Some(ago) = oci::duration::parse(text) {
+        return now.checked_sub(ago / 1_000_000_000);
     }
     if let Ok(exact) = text.parse::<Timestamp>() {
         return Some(exact.as_second());
@@ -32,38 +32,6 @@ fn parse(text: &str, now: i64) -> Option<i64> {
         Some(date.at(0, 0, 0, 0))
     })?;
     Some(local.to_zoned(TimeZone::system()).ok()?.timestamp().as_second())
-}
-
-/// Go's notation of durations: `1h30m`, `1.5s`, `300ms`.
-fn go_duration(text: &str) -> Option<SignedDuration> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let tail = &rest[end..];
-        let stop = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
-        let unit = match &tail[..stop] {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &tail[stop..];
-    }
-    SignedDuration::try_from_secs_f64(sign * total).ok()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Engine {
         if let (Credentials::Anonymous, Some(client)) = (&options.credentials, &self.request.client) {
             options.credentials = client.credentials(options.reference.domain().to_owned()).await?;
         }
-        let pulled = self.bases.of(&options.reference.familiar());
+        let pulled = self.state.bases.of(&options.reference.familiar());
         let mut pulled = pulled.lock().await;
         if let Some((_, image)) = pulled.iter().find(|(known, _)| known.as_ref() == platform) {
             return Ok(image.clone());

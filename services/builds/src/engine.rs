@@ -37,10 +37,16 @@ pub(crate) struct Engine {
     /// Its id; the names of its containers begin with it.
     pub(crate) id: String,
     pub(crate) epoch: Option<i64>,
-    /// Images of `--cache-from` that are here.
-    pub(crate) cache_from: Vec<Image>,
     /// Directories of `--mount=type=cache`.
     pub(crate) caches: Arc<crate::step::Caches>,
+    pub(crate) state: State,
+}
+
+/// What changes while a build runs.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Images of `--cache-from` that are here.
+    pub(crate) cache_from: Vec<Image>,
     pub(crate) bases: Bases,
     stages: Vec<OnceCell<Arc<Built>>>,
     /// Build arguments that somebody wanted.
@@ -55,21 +61,21 @@ pub(crate) struct Engine {
     roots: Mutex<HashMap<Digest, Arc<Root>>>,
 }
 
-/// What a new engine is made of.
-pub(crate) struct Parts {
-    pub(crate) images: Arc<Images>,
-    pub(crate) containers: Arc<Containers>,
-    pub(crate) request: BuildRequest,
-    pub(crate) plan: Plan,
-    pub(crate) progress: Progress,
-    pub(crate) context: Arc<Root>,
-    pub(crate) context_path: PathBuf,
-    pub(crate) directory: PathBuf,
-    /// The same for what must not reach the disk.
-    pub(crate) volatile: PathBuf,
-    pub(crate) id: String,
-    pub(crate) epoch: Option<i64>,
-    pub(crate) caches: Arc<crate::step::Caches>,
+impl State {
+    pub(crate) fn new(plan: &Plan, cache_from: Vec<Image>) -> Self {
+        Self {
+            cache_from,
+            bases: Bases::default(),
+            stages: plan.file.stages.iter().map(|_| OnceCell::new()).collect(),
+            consumed: Mutex::new(plan.used.clone()),
+            next: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            first: Mutex::default(),
+            closed: RwLock::new(false),
+            kept: Mutex::default(),
+            roots: Mutex::default(),
+        }
+    }
 }
 
 /// What the names of containers of builds begin with.
@@ -78,53 +84,6 @@ pub(crate) fn container_prefix(id: &str) -> String {
 }
 
 impl Engine {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            images,
-            containers,
-            request,
-            plan,
-            progress,
-            context,
-            context_path,
-            directory,
-            volatile,
-            id,
-            epoch,
-            caches,
-        } = parts;
-        let stages = plan.file.stages.iter().map(|_| OnceCell::new()).collect();
-        let cache_from = request
-            .cache_from
-            .iter()
-            .filter_map(|name| images.resolve(name).ok())
-            .collect();
-        Arc::new(Self {
-            consumed: Mutex::new(plan.used.clone()),
-            images,
-            containers,
-            request,
-            plan,
-            progress,
-            context,
-            context_path,
-            directory,
-            volatile,
-            id,
-            epoch,
-            cache_from,
-            caches,
-            bases: Bases::default(),
-            stages,
-            next: AtomicUsize::new(0),
-            failed: AtomicBool::new(false),
-            first: Mutex::default(),
-            closed: RwLock::new(false),
-            kept: Mutex::default(),
-            roots: Mutex::default(),
-        })
-    }
-
     /// Builds the target and all that it needs, as much of it at once as can be.
     pub(crate) async fn run(self: &Arc<Self>) -> Result<Arc<Built>, BuildError> {
         let mut running = JoinSet::new();
@@ -147,11 +106,12 @@ impl Engine {
     /// A stage, built when it is first asked for. Stages only ask for earlier ones, so nobody waits in a circle.
     pub(crate) async fn stage(self: &Arc<Self>, index: usize) -> Result<Arc<Built>, BuildError> {
         let cell = self
+            .state
             .stages
             .get(index)
             .ok_or_else(|| BuildError::NoFrom(index.to_string()))?;
         let build = || async {
-            if self.failed.load(Ordering::Acquire) {
+            if self.state.failed.load(Ordering::Acquire) {
                 return Err(BuildError::Cancelled);
             }
             let built: Result<Built, BuildError> = Box::pin(stage::build(self, index)).await;
@@ -174,14 +134,18 @@ impl Engine {
 
     /// Keeps the first error; those that follow from it are not told.
     fn fail(&self, error: BuildError) -> BuildError {
-        self.failed.store(true, Ordering::Release);
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.failed.store(true, Ordering::Release);
+        let mut first = self.state.first.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(error);
         BuildError::Cancelled
     }
 
     fn take_first(&self) -> Option<BuildError> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.state
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// An image's hold for the time of the build.
@@ -198,7 +162,7 @@ impl Engine {
             return Ok(None);
         };
         let top = image.chain_ids[image.chain_ids.len() - 1].clone();
-        let roots = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let roots = || self.state.roots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(root) = roots().get(&top) {
             return Ok(Some(Arc::clone(root)));
         }
@@ -220,13 +184,13 @@ impl Engine {
 
     /// Notes that a build argument was of use.
     pub(crate) fn consume(&self, name: &str) {
-        let mut consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumed = self.state.consumed.lock().unwrap_or_else(PoisonError::into_inner);
         consumed.insert(name.to_owned());
     }
 
     /// Build arguments that nobody declared.
     pub(crate) fn unconsumed(&self) -> Vec<String> {
-        let consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumed = self.state.consumed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |name: &str| {
             consumed.contains(name)
                 || dockerfile::args::PREDEFINED.contains(&name)
@@ -243,7 +207,7 @@ impl Engine {
 
     /// A number that this build has not given yet.
     pub(crate) fn number(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed)
+        self.state.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Makes a container. It is made to its end even if the build is cancelled meanwhile, so that it is known and removed.
@@ -255,7 +219,7 @@ impl Engine {
         let name = format!("{}{}", container_prefix(&self.id), self.number());
         let engine = Arc::clone(self);
         let making = tokio::spawn(async move {
-            let closed = engine.closed.read().await;
+            let closed = engine.state.closed.read().await;
             if *closed {
                 return Err(BuildError::Cancelled);
             }
@@ -270,7 +234,8 @@ impl Engine {
 
     /// Leaves a container to the user: that of a step that failed, or all with `--rm=false`.
     pub(crate) fn keep(&self, id: &str) {
-        self.kept
+        self.state
+            .kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id.to_owned());
@@ -278,11 +243,16 @@ impl Engine {
 
     /// Ends the build: no more containers are made, and those that there are go.
     pub(crate) async fn close(&self) {
-        *self.closed.write().await = true;
-        if let Ok(mut roots) = self.roots.lock() {
+        *self.state.closed.write().await = true;
+        if let Ok(mut roots) = self.state.roots.lock() {
             roots.clear();
         }
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self
+            .state
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         remove_containers(&self.containers, &self.id, &kept).await;
     }
 }

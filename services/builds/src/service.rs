@@ -12,7 +12,7 @@ use images::{Hold, Image, Images};
 use tokio::sync::Notify;
 
 use crate::context::{self, Context, Source};
-use crate::engine::{Engine, Parts, remove_containers};
+use crate::engine::{Engine, State, remove_containers};
 use crate::plan::Plan;
 use crate::progress::{Progress, ProgressSender, line};
 use crate::stage::{Built, short};
@@ -185,7 +185,11 @@ impl Builds {
         let epoch = epoch(&request)?;
         let plan = Plan::new(file, &request, epoch)?;
         let parts = plan.needed.len();
-        let engine = Engine::new(Parts {
+        let cache_from = request.cache_from.iter();
+        let cache_from = cache_from
+            .filter_map(|name| self.images.resolve(name).ok())
+            .collect();
+        let engine = Arc::new(Engine {
             images: Arc::clone(&self.images),
             containers: Arc::clone(&self.containers),
             progress: Progress::new(progress.clone(), parts, request.quiet),
@@ -196,6 +200,7 @@ impl Builds {
             id: id.to_owned(),
             epoch,
             caches: Arc::clone(&self.caches),
+            state: State::new(&plan, cache_from),
             plan,
             request,
         });

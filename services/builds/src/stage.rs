@@ -252,7 +252,7 @@ impl Stage {
             self.tell_image().await;
             return Ok(true);
         }
-        if let Some(restored) = cache::from_history(&self.engine.cache_from, &self.config, wanted) {
+        if let Some(restored) = cache::from_history(&self.engine.state.cache_from, &self.config, wanted) {
             let config = self.next_config(wanted, restored.diff_id.as_ref(), Some(restored.step));
             self.add(config).await?;
             self.tell_cached().await;

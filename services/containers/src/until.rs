@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
         #[expect(clippy::cast_possible_truncation, reason = "nanoseconds until the year 2255")]
         return Ok(Timestamp::from_nanos((seconds * 1e9) as i64));
     }
-    if let Some(nanos) = duration(text) {
+    if let Some(nanos) = oci::duration::parse(text) {
         return Ok(Timestamp::from_nanos(now.as_nanos().saturating_sub(nanos)));
     }
     let date = format!("{text}T00:00:00Z");
@@ -27,33 +27,6 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     Timestamp::parse(&date)
         .or_else(|| Timestamp::parse(&local))
         .ok_or_else(|| Error::Invalid(format!("failed to parse value as time or duration: \"{text}\"")))
-}
-
-/// Go's durations: `1h30m`, `500ms`.
-fn duration(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "h" => 3600e9,
-            "m" => 60e9,
-            "s" => 1e9,
-            "ms" => 1e6,
-            "us" | "µs" => 1e3,
-            "ns" => 1.0,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &rest[end..];
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    (!text.is_empty()).then_some(total as i64)
 }
 
 #[cfg(test)]

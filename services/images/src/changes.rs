@@ -277,41 +277,12 @@ fn healthcheck_flag(check: &mut Healthcheck, flag: &str) -> Result<(), ChangeErr
             )));
         }
     };
-    match go_duration(value) {
+    match oci::duration::parse(value) {
         // Docker refuses what is shorter than a millisecond, except 0 («inherit»).
         Some(nanos) if nanos == 0 || nanos >= 1_000_000 => *field = nanos,
         _ => return refuse("invalid duration"),
     }
     Ok(())
-}
-
-/// A Go duration such as `1h30m`, `1.5s` or `100ms`, in nanoseconds.
-pub fn go_duration(text: &str) -> Option<i64> {
-    if text == "0" {
-        return Some(0);
-    }
-    let mut rest = text;
-    let mut sum: f64 = 0.0;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (value, after) = rest.split_at(number);
-        let unit = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit);
-        let scale = match unit {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 6e10,
-            "h" => 3.6e12,
-            _ => return None,
-        };
-        sum += value.parse::<f64>().ok()? * scale;
-        rest = after;
-    }
-    (!text.is_empty() && sum < 9.2e18).then_some(sum.round() as i64)
 }
 
 /// Whether a text names a signal.

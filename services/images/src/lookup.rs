@@ -320,7 +320,7 @@ pub(crate) fn until(text: &str) -> Result<Timestamp, ImageError> {
         return Ok(time);
     }
     let unreadable = || ImageError::Filter(format!("failed to parse value as time or duration: {text:?}"));
-    if let Some(nanos) = crate::changes::go_duration(text) {
+    if let Some(nanos) = oci::duration::parse(text) {
         return Timestamp::now()
             .checked_sub(jiff::SignedDuration::from_nanos(nanos))
             .map_err(|_| unreadable());

@@ -6,8 +6,9 @@ use crate::map::FLOORS;
 use crate::workspace::Metadata;
 
 /// Edges on one floor, as ARCHITECTURE.md draws them: (user, used). `*` is every crate of that floor.
-const SAME_FLOOR: [(&str, &str, &str); 24] = [
+const SAME_FLOOR: [(&str, &str, &str); 25] = [
     ("foundation", "api-types", "oci"),
+    ("foundation", "dockerfile", "oci"),
     ("foundation", "signatures", "oci"),
     ("foundation", "*", "fault"),
     ("kernel", "*", "linux"),

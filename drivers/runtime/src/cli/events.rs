@@ -142,24 +142,8 @@ fn interval(text: &str) -> Result<Duration, CliError> {
             "invalid duration {text:?} for --interval, such as 500ms or 5s"
         ))
     };
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
-        let after = &rest[digits..];
-        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let unit = match &after[..end] {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            _ => return Err(bad()),
-        };
-        let part = unit.checked_mul(u32::try_from(number).map_err(|_| bad())?);
-        total = total.checked_add(part.ok_or_else(bad)?).ok_or_else(bad)?;
-        rest = &after[end..];
-    }
+    let nanos = oci::duration::parse(text).ok_or_else(bad)?;
+    let total = Duration::from_nanos(u64::try_from(nanos).map_err(|_| bad())?);
     if total.is_zero() {
         return Err(CliError::Usage("duration interval must be greater than 0".into()));
     }
@@ -175,16 +159,8 @@ mod tests {
         let read = |text| interval(text).ok();
         assert_eq!(read("1m30s"), Some(Duration::from_secs(90)));
         assert_eq!(read("250ms"), Some(Duration::from_millis(250)));
-        for text in [
-            "",
-            "0s",
-            "5",
-            "s",
-            "5 s",
-            "99999999999999999999s",
-            "4294967295h4294967295h",
-        ] {
-            assert!(read(text).is_none() || text.len() > 20, "{text}");
+        for text in ["", "0s", "5", "-5s", "99999999999999999999s"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

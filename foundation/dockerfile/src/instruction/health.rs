@@ -1,7 +1,7 @@
 //! `HEALTHCHECK`.
 
 use crate::error::SyntaxError;
-use crate::flags::{Flags, Form, duration};
+use crate::flags::{Flags, Form};
 use crate::node::Node;
 
 /// How to see whether a container is well; times are nanoseconds, 0 for the default.
@@ -67,7 +67,7 @@ fn time(flags: &Flags, name: &str) -> Result<i64, SyntaxError> {
     let Some(text) = flags.value(name).filter(|text| !text.is_empty()) else {
         return Ok(0);
     };
-    match duration(&text) {
+    match oci::duration::parse(&text) {
         None => Err(SyntaxError::FlagValue {
             name: name.to_owned(),
             value: text,
