@@ -44,7 +44,7 @@ pub(crate) fn gc_policy(settings: Option<&ImageGc>) -> Result<Option<GcPolicy>, 
     let invalid =
         |key: &str, text: &str| ConfigError::Invalid(format!("invalid {key} in image-gc: {text:?}"));
     let duration = |key, text: &str| {
-        let nanos = images::changes::go_duration(text).and_then(|nanos| u64::try_from(nanos).ok());
+        let nanos = oci::duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok());
         let nanos = nanos.filter(|nanos| *nanos > 0);
         nanos.map(Duration::from_nanos).ok_or_else(|| invalid(key, text))
     };

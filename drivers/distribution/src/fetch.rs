@@ -58,6 +58,11 @@ impl Fetched {
         self.answer.length()
     }
 
+    /// A header of the answer, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.answer.header(name)
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub mod lint;
 pub mod mount;
 pub mod node;
 mod parser;
+pub mod remote;
 pub mod stage;
 mod text;
 mod words;

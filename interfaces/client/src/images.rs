@@ -131,6 +131,14 @@ impl Client {
         self.post(path).query(query).send().await?.json(self).await
     }
 
+    /// The file system of an image as an archive; only dhow's daemon has this call.
+    ///
+    /// # Errors
+    /// As all calls; 404 if there is none.
+    pub async fn image_files(&self, name: &str) -> Result<Reply, ClientError> {
+        self.get(format!("/images/{}/files", segment(name))).send().await
+    }
+
     /// Gives an image a name more.
     ///
     /// # Errors

@@ -104,12 +104,6 @@ pub(crate) fn line(message: &Message) -> Bytes {
 
 fn refuse_what_is_not_classic(call: &Call) -> Result<(), Failure> {
     let query = &call.query;
-    if !query.text("remote").is_empty() {
-        return Err(Failure::new(
-            fault::Kind::NotImplemented,
-            "building from a remote context is not available in this version of dhow: send the context",
-        ));
-    }
     if !matches!(query.text("outputs"), "" | "[]" | "null") {
         return Err(Failure::bad(
             "the classic builder doesn't support additional outputs",
@@ -141,10 +135,13 @@ pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
         pull: query.flag("pull"),
         keyring: Keyring::from_header(call.header("x-registry-config").unwrap_or_default())?,
         no_cache: query.flag("nocache"),
+        no_cache_filter: json(call, "nocachefilter")?,
         cache_from: json(call, "cachefrom")?,
         quiet: query.flag("q"),
         explain: query.flag("explain"),
         check: query.flag("check"),
+        unset: json(call, "unset")?,
+        allow: json(call, "allow")?,
         squash: query.flag("squash"),
         keep_containers: !query.flag_or("rm", true) && !query.flag("forcerm"),
         force_remove: query.flag("forcerm"),
@@ -152,6 +149,8 @@ pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
         host_config: host_config(call)?,
         secrets: secrets(call)?,
         client: None,
+        remote: query.text("remote").to_owned(),
+        contexts: json(call, "contexts")?,
         build_id: query.text("buildid").to_owned(),
         epoch: None,
     })

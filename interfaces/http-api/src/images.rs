@@ -16,7 +16,7 @@ use hyper::StatusCode;
 
 pub(crate) use beside::{differences, layers, squash};
 pub(crate) use registry::{distribution, login, push, search};
-pub(crate) use transfer::{create, load, reader, save, save_all};
+pub(crate) use transfer::{create, files, load, reader, save, save_all};
 
 use crate::call::{Call, invalid_json};
 use crate::error::Failure;

@@ -102,6 +102,7 @@ routes! {
     POST   "/images/prune" => image::prune [images];
     GET    "/images/get" => image::save_all [images];
     GET    "/images/{name}/get" => image::save [images];
+    GET    "/images/{name}/files" => image::files [images];
     GET    "/images/{name}/json" => image::inspect [images];
     GET    "/images/{name}/history" => image::history [images];
     GET    "/images/{name}/layers" => image::layers [images];

@@ -12,8 +12,10 @@ use dockerfile::ignore::{Ignore, clean};
 use rustix::fs::OFlags;
 
 use crate::BuildError;
-use crate::copy::{self, Root};
+use crate::contexts::Contexts;
+use crate::copy::Root;
 use crate::error::file;
+use crate::sources;
 
 /// Where a build's files come from.
 pub enum Source {
@@ -45,6 +47,7 @@ impl std::fmt::Debug for Source {
 #[derive(Debug)]
 pub struct Context {
     pub(crate) root: Arc<Root>,
+    /// Where the root is on the host.
     pub(crate) path: PathBuf,
     /// Lives as long as the files are in use.
     pub(crate) guard: Option<Box<dyn Any + Send + Sync>>,
@@ -64,60 +67,66 @@ const IGNORE: &str = ".dockerignore";
 /// A longer Dockerfile is refused by the parser too.
 const LONGEST: u64 = 16 << 20;
 
-/// Takes a context in.
-pub(crate) fn receive(source: Source, directory: &Path, name: &str) -> Result<Context, BuildError> {
-    match source {
-        Source::Archive(body) => unpack(body, directory, name),
-        Source::Directory {
-            path,
-            dockerfile,
-            ignore,
-            guard,
-        } => {
-            let root = File::open(&path).map_err(file("open", &path))?;
-            Ok(Context {
-                root: copy::root(root.into()),
-                path,
-                guard: Some(guard),
-                dockerfile,
-                ignore,
-            })
-        }
-    }
+/// What a body turns out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// An archive; it is unpacked.
+    Archive,
+    /// Something else, cut at the length of the longest Dockerfile.
+    Text(Vec<u8>),
 }
 
-/// Unpacks a context, plain or compressed, and reads its Dockerfile. A body that is no archive is taken for a
-/// Dockerfile without a context.
+/// Unpacks an archive, plain or compressed, into a directory that is made for it.
 ///
 /// # Errors
-/// [`BuildError`]: the archive is broken, or has no such Dockerfile.
-pub fn unpack(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
-    let path = directory.join("context");
-    std::fs::create_dir_all(&path).map_err(file("create", &path))?;
-    let root = File::open(&path).map_err(file("open", &path))?;
+/// [`BuildError`]: the archive is broken, or tries to leave the directory.
+pub fn unpack(source: impl Read + Send, path: &Path) -> Result<Body, BuildError> {
+    std::fs::create_dir_all(path).map_err(file("create", path))?;
+    let root = File::open(path).map_err(file("open", path))?;
     durable::crash_point("builds.context.directory-made");
     let (_, plain) = blobs::decompress(BufReader::with_capacity(256 << 10, source)).map_err(wrong)?;
     let mut plain = plain;
     let mut start = Vec::new();
-    (&mut plain).take(512).read_to_end(&mut start).map_err(wrong)?;
+    (&mut plain).take(BLOCK).read_to_end(&mut start).map_err(wrong)?;
     let is_archive = start.get(257..262) == Some(b"ustar") || is_end(&start);
     let plain = BufReader::with_capacity(256 << 10, Cursor::new(start).chain(plain));
-    if is_archive {
-        let options = UnpackOptions {
-            devices: Devices::Refuse,
-            ..UnpackOptions::default()
-        };
-        let plain = BufReader::new(Ended::new(plain));
-        archive::unpack(plain, root.as_fd(), options)
-            .map_err(|error| BuildError::Context(error.to_string()))?;
-    } else {
+    if !is_archive {
         let mut text = Vec::new();
         plain.take(LONGEST).read_to_end(&mut text).map_err(wrong)?;
+        return Ok(Body::Text(text));
+    }
+    let options = UnpackOptions {
+        devices: Devices::Refuse,
+        ..UnpackOptions::default()
+    };
+    let plain = BufReader::new(Ended::new(plain));
+    archive::unpack(plain, root.as_fd(), options).map_err(|error| BuildError::Context(error.to_string()))?;
+    Ok(Body::Archive)
+}
+
+/// Unpacks a context and reads its Dockerfile. A body that is no archive is taken for a Dockerfile without a context.
+pub(crate) fn receive(
+    source: impl Read + Send,
+    path: PathBuf,
+    name: &str,
+    contexts: &Contexts,
+    build: &Path,
+) -> Result<Context, BuildError> {
+    if let Body::Text(text) = unpack(source, &path)? {
         let file_path = path.join(DEFAULT_NAME);
         std::fs::write(&file_path, text).map_err(file("write", &file_path))?;
     }
+    contexts.take(&path, build)?;
     durable::crash_point("builds.context.received");
-    read(copy::root(root.into()), path, name)
+    open(path, name)
+}
+
+/// Reads the Dockerfile of a context that is there.
+///
+/// # Errors
+/// [`BuildError`]: there is no such Dockerfile in it, or it or the ignore file is no text of its kind.
+pub fn open(path: PathBuf, name: &str) -> Result<Context, BuildError> {
+    read(sources::tree(&path)?, path, name)
 }
 
 /// An archive with its end: `docker build -f` outside of the context sends one that stops after the last file's
@@ -223,6 +232,11 @@ fn remove(root: &Root, name: &str) {
 mod tests {
     use super::*;
 
+    fn receive(source: impl Read + Send, directory: &Path, name: &str) -> Result<Context, BuildError> {
+        let path = directory.join("context");
+        super::receive(source, path, name, &Contexts::default(), directory)
+    }
+
     fn tar(files: &[(&str, &str)]) -> Vec<u8> {
         let mut writer = archive::Writer::new(Vec::new());
         for (name, text) in files {
@@ -241,7 +255,7 @@ mod tests {
             (".dockerignore", "*file\n.docker*"),
             ("x", ""),
         ]);
-        let context = unpack(body.as_slice(), folder.path(), "").unwrap();
+        let context = receive(body.as_slice(), folder.path(), "").unwrap();
         assert_eq!(context.dockerfile, "FROM a");
         assert_eq!(context.root.names("/").unwrap(), ["x"]);
     }
@@ -249,13 +263,13 @@ mod tests {
     #[test]
     fn a_text_is_a_dockerfile_and_a_missing_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let context = unpack("FROM scratch\n".as_bytes(), folder.path(), "").unwrap();
+        let context = receive("FROM scratch\n".as_bytes(), folder.path(), "").unwrap();
         assert_eq!(context.dockerfile, "FROM scratch\n");
         let folder = tempfile::tempdir().unwrap();
-        let error = unpack(tar(&[("x", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
+        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
         assert_eq!(error.to_string(), "Cannot locate specified Dockerfile: a/B");
         let folder = tempfile::tempdir().unwrap();
-        let error = unpack(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
+        let error = receive(tar(&[("x", "")]).as_slice(), folder.path(), "../B").unwrap_err();
         assert!(matches!(error, BuildError::DockerfileOutside(_)));
     }
 
@@ -264,10 +278,10 @@ mod tests {
         let body = tar(&[("Dockerfile", "FROM a"), ("big", &"x".repeat(2000))]);
         let folder = tempfile::tempdir().unwrap();
         let whole = 512 + 512 + 512 + 2000;
-        let context = unpack(&body[..whole], folder.path(), "").unwrap();
+        let context = receive(&body[..whole], folder.path(), "").unwrap();
         assert_eq!(context.root.read("/big", 4096).unwrap().len(), 2000);
         let folder = tempfile::tempdir().unwrap();
-        let cut = unpack(&body[..512 + 512 + 512], folder.path(), "").unwrap_err();
+        let cut = receive(&body[..512 + 512 + 512], folder.path(), "").unwrap_err();
         assert!(matches!(cut, BuildError::Context(_)), "{cut}");
     }
 
@@ -276,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let body = tar(&[("../../evil", "x"), ("Dockerfile", "FROM a")]);
         // Either is right: refused, or unpacked inside.
-        let _ = unpack(body.as_slice(), &folder.path().join("a/b"), "");
+        let _ = receive(body.as_slice(), &folder.path().join("a/b"), "");
         assert!(!folder.path().join("evil").exists() && !folder.path().join("a/evil").exists());
     }
 }

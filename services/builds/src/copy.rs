@@ -26,11 +26,9 @@ pub(crate) use write::{clamp, make_directory};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) name: &'static str,
-    /// Where the sources are.
-    pub(crate) from: Arc<Root>,
     /// The image before the step; nothing for `scratch`.
     pub(crate) into: Option<Arc<Root>>,
-    pub(crate) sources: Vec<String>,
+    pub(crate) sources: Vec<Given>,
     pub(crate) heredocs: Vec<(Heredoc, String)>,
     pub(crate) destination: String,
     pub(crate) workdir: String,
@@ -38,12 +36,40 @@ pub(crate) struct Job {
     pub(crate) chmod: Option<String>,
     pub(crate) parents: bool,
     pub(crate) exclude: Vec<String>,
-    /// Archives among the sources are unpacked.
-    pub(crate) unpack: bool,
     /// Owners are kept: the sources are of a stage or image.
     pub(crate) keep_owner: bool,
+    /// `--link`: what the image has at the destination makes no difference.
+    pub(crate) link: bool,
     /// No time is later.
     pub(crate) epoch: Option<i64>,
+}
+
+/// A source as an instruction gives it.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    /// Where it is.
+    pub(crate) root: Arc<Root>,
+    /// Its path there.
+    pub(crate) path: String,
+    /// The path is the name of one file and no pattern: it is not written in the Dockerfile.
+    pub(crate) exact: bool,
+    /// An archive is unpacked.
+    pub(crate) unpack: bool,
+    /// What the cache knows it by, if that is not its content.
+    pub(crate) identity: Option<String>,
+}
+
+impl Given {
+    /// A path or pattern that is written in the Dockerfile.
+    pub(crate) fn written(root: &Arc<Root>, path: &str) -> Self {
+        Self {
+            root: Arc::clone(root),
+            path: path.to_owned(),
+            exact: false,
+            unpack: false,
+            identity: None,
+        }
+    }
 }
 
 /// A [`Job`] whose sources are found and hashed.
@@ -98,7 +124,10 @@ impl Job {
     fn hash(&self, sources: &[Source]) -> Result<String, BuildError> {
         let mut parts = Vec::new();
         for source in sources {
-            let digest = tree::hash(&self.from, source).map_err(|problem| self.failed(problem))?;
+            let digest = match &source.identity {
+                Some(identity) => hex(&Sha256::digest(identity)),
+                None => tree::hash(source).map_err(|problem| self.failed(problem))?,
+            };
             let kind = if source.is_directory { "dir" } else { "file" };
             parts.push((kind, digest));
         }

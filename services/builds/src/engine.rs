@@ -3,15 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use containers::{Containers, RemoveRequest};
-use images::{Hold, Image, Images, Use};
+use images::{BuiltLayer, Hold, Image, Images, Use, WriteArchive};
 use oci::digest::Digest;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
+use crate::contexts::Contexts;
 use crate::copy::{self, Root};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -28,8 +29,10 @@ pub(crate) struct Engine {
     pub(crate) progress: Progress,
     /// The files that the client sent.
     pub(crate) context: Arc<Root>,
-    /// Where they stand.
+    /// Where they are on the host.
     pub(crate) context_path: PathBuf,
+    /// `--build-context`.
+    pub(crate) contexts: Contexts,
     /// The build's own directory, swept with it.
     pub(crate) directory: PathBuf,
     /// The same for what must not reach the disk.
@@ -180,6 +183,24 @@ impl Engine {
         }
         roots.insert(top, Arc::clone(&root));
         Ok(Some(root))
+    }
+
+    /// A layer above an image, of the archive that `write` writes.
+    pub(crate) async fn layer(
+        &self,
+        below: Option<&Image>,
+        write: WriteArchive,
+    ) -> Result<Option<BuiltLayer>, BuildError> {
+        // Both ends of the pipe fail when the writing one does, and only that one knows why.
+        let cause = Arc::new(OnceLock::new());
+        let told = Arc::clone(&cause);
+        let write: WriteArchive =
+            Box::new(move |out| write(out).inspect_err(|error| _ = told.set(error.to_string())));
+        let made = self.images.build_layer(below.map(|image| &image.id), write).await;
+        made.map_err(|error| match cause.get() {
+            Some(cause) => BuildError::Instruction(cause.clone()),
+            None => BuildError::part(error),
+        })
     }
 
     /// Notes that a build argument was of use.

@@ -8,22 +8,26 @@
 
 mod bases;
 mod cache;
+mod check;
 mod client;
 mod configure;
 mod context;
+mod contexts;
 mod copy;
 mod engine;
 mod error;
 mod needs;
 mod plan;
 mod progress;
+mod receive;
 mod request;
 mod service;
+mod sources;
 mod stage;
 mod step;
 
 pub use client::{Answer, Client};
-pub use context::{Context, Source, unpack};
+pub use context::{Body, Context, Source, open as open_context, unpack};
 pub use error::BuildError;
 pub use needs::Needs;
 pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};

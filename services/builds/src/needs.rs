@@ -81,7 +81,7 @@ mod tests {
 
     fn needs(text: &str) -> Needs {
         let file = dockerfile::Dockerfile::parse(text).unwrap();
-        let plan = Plan::new(file, &BuildRequest::default(), None).unwrap();
+        let plan = Plan::new(file, &BuildRequest::default(), &Default::default(), None).unwrap();
         of(&plan, false, |name| name == "triggers")
     }
 

@@ -8,6 +8,7 @@ use dockerfile::mount::Mount;
 use dockerfile::{Command, Dockerfile, Instruction, Span, Stage};
 use oci::platform::Platform;
 
+use crate::contexts::Contexts;
 use crate::{BuildError, BuildRequest};
 
 /// What a stage begins with.
@@ -16,6 +17,8 @@ pub(crate) enum Base {
     Scratch,
     Stage(usize),
     Image(String),
+    /// A named context.
+    Context(String),
 }
 
 /// A stage with its variables put in.
@@ -46,6 +49,7 @@ impl Plan {
     pub(crate) fn new(
         mut file: Dockerfile,
         request: &BuildRequest,
+        contexts: &Contexts,
         known_epoch: Option<i64>,
     ) -> Result<Self, BuildError> {
         let host = Platform::host();
@@ -73,7 +77,15 @@ impl Plan {
         }
         let mut nodes = Vec::new();
         for (index, stage) in file.stages.iter().enumerate() {
-            nodes.push(node(&file, index, stage, &global, &lexer, &target_platform)?);
+            nodes.push(node(
+                &file,
+                index,
+                stage,
+                &global,
+                &lexer,
+                &target_platform,
+                contexts,
+            )?);
         }
         let target = match request.target.as_str() {
             "" => file.stages.len() - 1,
@@ -162,6 +174,7 @@ fn node(
     global: &BTreeMap<String, String>,
     lexer: &Lexer,
     target: &Platform,
+    contexts: &Contexts,
 ) -> Result<Node, BuildError> {
     let name = expand(lexer, &stage.base, global)?;
     if name.is_empty() {
@@ -175,6 +188,7 @@ fn node(
         .stage(&name, index)
         .filter(|_| name.parse::<usize>().is_err());
     let base = match by_name {
+        _ if contexts.has(&name) => Base::Context(name),
         Some(stage) => Base::Stage(stage),
         None if name == "scratch" => Base::Scratch,
         None => Base::Image(name),
@@ -182,7 +196,7 @@ fn node(
     let mut needs: BTreeSet<usize> = stage
         .commands
         .iter()
-        .flat_map(|c| from_stages(file, index, &c.instruction))
+        .flat_map(|c| from_stages(file, index, &c.instruction, contexts))
         .collect();
     if let Base::Stage(stage) = &base {
         needs.insert(*stage);
@@ -195,19 +209,19 @@ fn node(
 }
 
 /// The stages that an instruction takes files from.
-fn from_stages(file: &Dockerfile, before: usize, instruction: &Instruction) -> Vec<usize> {
+fn from_stages(
+    file: &Dockerfile,
+    before: usize,
+    instruction: &Instruction,
+    contexts: &Contexts,
+) -> Vec<usize> {
+    let stage = |from: &str| file.stage(from, before).filter(|_| !contexts.has(from));
     match instruction {
-        Instruction::Copy(copy) => copy
-            .from
-            .iter()
-            .filter_map(|from| file.stage(from, before))
-            .collect(),
+        Instruction::Copy(copy) => copy.from.iter().filter_map(|from| stage(from)).collect(),
         Instruction::Run(run) => {
             // A mount with variables is looked at again when it is made; its stage is then built on demand.
             let mounts = run.mounts.iter().filter_map(|mount| Mount::parse(mount).ok());
-            mounts
-                .filter_map(|mount| file.stage(mount.from.as_deref()?, before))
-                .collect()
+            mounts.filter_map(|mount| stage(mount.from.as_deref()?)).collect()
         }
         _ => Vec::new(),
     }
@@ -231,7 +245,8 @@ mod tests {
     use super::*;
 
     fn plan(text: &str, request: &BuildRequest) -> Result<Plan, BuildError> {
-        Plan::new(Dockerfile::parse(text).unwrap(), request, None)
+        let contexts = Contexts::parse(&request.contexts)?;
+        Plan::new(Dockerfile::parse(text).unwrap(), request, &contexts, None)
     }
 
     #[test]
@@ -241,6 +256,19 @@ mod tests {
         assert_eq!(plan.needed, [0, 2]);
         assert_eq!((plan.steps(), plan.first_step(2)), (3, 2));
         assert_eq!(plan.nodes[2].base, Base::Scratch);
+    }
+
+    #[test]
+    fn a_named_context_goes_before_a_stage_and_an_image() {
+        let text = "FROM a AS one\nRUN x\nFROM b AS two\nFROM one\nCOPY --from=two /x /\n";
+        let contexts = ["one", "two"].map(|name| (name.to_owned(), "sent:d".to_owned()));
+        let request = BuildRequest {
+            contexts: contexts.into(),
+            ..BuildRequest::default()
+        };
+        let plan = plan(text, &request).unwrap();
+        assert_eq!(plan.needed, [2]);
+        assert_eq!(plan.nodes[2].base, Base::Context("one".into()));
     }
 
     #[test]

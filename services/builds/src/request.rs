@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api_types::container::HostConfig;
 use distribution::Keyring;
+use oci::image::RunConfig;
 use oci::reference::Reference;
 
 use crate::{BuildError, Client};
@@ -48,6 +49,8 @@ pub struct BuildRequest {
     pub keyring: Keyring,
     /// Find no step in the cache.
     pub no_cache: bool,
+    /// Stages whose steps are found in no cache.
+    pub no_cache_filter: Vec<String>,
     /// Images whose steps count as cached.
     pub cache_from: Vec<String>,
     /// Tell nothing but the id.
@@ -56,6 +59,10 @@ pub struct BuildRequest {
     pub explain: bool,
     /// Check the Dockerfile only.
     pub check: bool,
+    /// What is taken away of all that bases set, as with `FROM --reset`.
+    pub unset: Vec<String>,
+    /// What steps may ask for: `security.insecure`.
+    pub allow: Vec<String>,
     /// Put all new layers into one.
     pub squash: bool,
     /// Keep the containers of steps that end well (`rm=0`).
@@ -70,6 +77,11 @@ pub struct BuildRequest {
     pub secrets: Vec<Secret>,
     /// Who has more secrets, agents and credentials, if anybody.
     pub client: Option<Arc<dyn Client>>,
+    /// The URL of a Dockerfile, an archive or a repository that is the context; empty when the body is.
+    pub remote: String,
+    /// Named contexts: `docker-image://NAME`, `oci-layout://DIRECTORY[:TAG|@DIGEST]`, `sent:DIRECTORY` or a URL, where
+    /// DIRECTORY stands at the top of the archive that is the body.
+    pub contexts: BTreeMap<String, String>,
     /// A name to cancel the build by.
     pub build_id: String,
     /// `SOURCE_DATE_EPOCH`: seconds since 1970 for all times of the image.
@@ -83,10 +95,13 @@ impl BuildRequest {
     /// [`BuildError`].
     pub fn check(&self) -> Result<(), BuildError> {
         self.tags.iter().try_for_each(|text| tag(text).map(|_| ()))?;
-        if self.squash {
-            return Err(BuildError::Parameter(
-                "squash is only supported with experimental mode, which this daemon does not have".to_owned(),
-            ));
+        crate::configure::reset(&mut RunConfig::default(), &self.unset)?;
+        for entitlement in &self.allow {
+            if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
+                return Err(BuildError::Parameter(format!(
+                    "unknown entitlement {entitlement}"
+                )));
+            }
         }
         Ok(())
     }

@@ -6,18 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api_types::progress::Message;
 use containers::Containers;
-use dockerfile::{Dockerfile, lint};
+use dockerfile::Dockerfile;
 use events::{Events, Kind};
-use images::{Hold, Image, Images};
+use images::{Hold, Image, Images, SquashOptions};
 use tokio::sync::Notify;
 
-use crate::context::{self, Context, Source};
+use crate::context::Source;
+use crate::contexts::Contexts;
 use crate::engine::{Engine, State, remove_containers};
 use crate::plan::Plan;
 use crate::progress::{Progress, ProgressSender, line};
 use crate::stage::{Built, short};
 use crate::step::Caches;
-use crate::{BuildError, BuildRequest, Needs};
+use crate::{BuildError, BuildRequest, Needs, check};
 
 /// What the service needs to open.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub struct Builds {
     /// Volatile files by id of the build.
     volatile: PathBuf,
     events: Arc<Events>,
-    images: Arc<Images>,
+    pub(crate) images: Arc<Images>,
     containers: Arc<Containers>,
     caches: Arc<Caches>,
     /// Those that run, by the name that the client gave.
@@ -168,22 +169,24 @@ impl Builds {
     ) -> Result<Option<Finished>, BuildError> {
         tokio::pin!(cancelled);
         let directory = self.root.join("running").join(id);
-        let (path, name) = (directory.clone(), request.dockerfile.clone());
-        let receiving = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
-            context::receive(source, &path, &name)
-        });
-        let mut context = receiving.await.map_err(|error| BuildError::task(&error))??;
+        let contexts = Contexts::parse(&request.contexts)?;
+        let received = self.receive(&request, source, &directory, contexts, cancelled.as_mut());
+        let (mut context, contexts) = received.await?;
         let _guard = context.guard.take();
         let file = Dockerfile::parse(&context.dockerfile)?;
-        let warnings = check(&file, &request, &context)?;
+        let warnings = check::check(&file, &request, &context)?;
         if request.check {
-            return tell_check(&context, &request, &warnings, progress)
+            return check::tell(&context, &request, &warnings, progress)
                 .await
                 .map(|()| None);
         }
         let epoch = epoch(&request)?;
-        let plan = Plan::new(file, &request, epoch)?;
+        if request.squash && epoch.is_some() {
+            return Err(BuildError::Parameter(
+                "squash and SOURCE_DATE_EPOCH exclude each other: a squashed image has the time of its making".to_owned(),
+            ));
+        }
+        let plan = Plan::new(file, &request, &contexts, epoch)?;
         let parts = plan.needed.len();
         let cache_from = request.cache_from.iter();
         let cache_from = cache_from
@@ -195,6 +198,7 @@ impl Builds {
             progress: Progress::new(progress.clone(), parts, request.quiet),
             context: context.root,
             context_path: context.path,
+            contexts,
             directory,
             volatile: self.volatile.join(id),
             id: id.to_owned(),
@@ -227,10 +231,11 @@ impl Builds {
             let text = format!("One or more build-args [{}] were not consumed", unused.join(" "));
             engine.progress.warning(text).await;
         }
-        let Built {
-            image: Some(image), ..
-        } = &*built
-        else {
+        let image = match engine.request.squash {
+            true => squashed(engine, &built).await?,
+            false => built.image.clone(),
+        };
+        let Some(image) = &image else {
             return Err(BuildError::Instruction(
                 "No image was generated. Is your Dockerfile empty?".to_owned(),
             ));
@@ -275,7 +280,13 @@ impl Builds {
     /// # Errors
     /// The Dockerfile cannot be read.
     pub fn needs(&self, dockerfile: &str, request: &BuildRequest) -> Result<Needs, BuildError> {
-        let plan = Plan::new(Dockerfile::parse(dockerfile)?, request, epoch(request)?)?;
+        let contexts = Contexts::parse(&request.contexts)?;
+        let plan = Plan::new(
+            Dockerfile::parse(dockerfile)?,
+            request,
+            &contexts,
+            epoch(request)?,
+        )?;
         let has_triggers = |name: &str| match self.images.resolve(name) {
             Ok(image) => !image.config.config.on_build.is_empty(),
             Err(_) => true,
@@ -333,6 +344,20 @@ pub fn size_of(path: &std::path::Path) -> u64 {
     size
 }
 
+/// `--squash`: the image with one layer above what its last FROM brought.
+async fn squashed(engine: &Engine, built: &Built) -> Result<Option<Image>, BuildError> {
+    let Some(image) = &built.image else {
+        return Ok(None);
+    };
+    let since = built.base.as_ref().filter(|base| !base.chain_ids.is_empty());
+    let options = SquashOptions {
+        since: since.map(|base| base.id.to_string()),
+        reference: None,
+    };
+    let squashed = engine.images.squash(&image.id.to_string(), options).await;
+    squashed.map(Some).map_err(BuildError::part)
+}
+
 /// ARGs in front of the first FROM are steps too.
 async fn global_steps(engine: &Arc<Engine>) {
     let steps = engine.plan.steps();
@@ -359,71 +384,5 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
                 "invalid SOURCE_DATE_EPOCH: {text}"
             ))),
         },
-    }
-}
-
-fn check(
-    file: &Dockerfile,
-    request: &BuildRequest,
-    context: &Context,
-) -> Result<Vec<lint::Warning>, BuildError> {
-    let config = lint::Config::parse(file.directives.check.as_deref().unwrap_or_default());
-    if !request.check && !config.error {
-        return Ok(Vec::new());
-    }
-    let build_args = request.build_args.iter();
-    let options = lint::Options {
-        build_args: build_args
-            .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
-            .collect(),
-        ignore: context.ignore.as_ref(),
-        advice: request.check,
-    };
-    let warnings = lint::lint(file, &options);
-    if config.error && !request.check && !warnings.is_empty() {
-        let mut rules: Vec<&str> = warnings.iter().map(|warning| warning.rule).collect();
-        rules.dedup();
-        return Err(BuildError::Lint(rules.join(", ")));
-    }
-    Ok(warnings)
-}
-
-/// `--check`: the warnings with their lines; an error when there are any.
-async fn tell_check(
-    context: &Context,
-    request: &BuildRequest,
-    warnings: &[lint::Warning],
-    progress: &ProgressSender,
-) -> Result<(), BuildError> {
-    let name = if request.dockerfile.is_empty() {
-        "Dockerfile"
-    } else {
-        &request.dockerfile
-    };
-    let lines: Vec<&str> = context.dockerfile.lines().collect();
-    for warning in warnings {
-        let text = format!(
-            "WARNING: {} - {}\n{}\n{name}:{}\n",
-            warning.rule,
-            warning.description(),
-            warning.message,
-            warning.span.first
-        );
-        progress.send(line(text)).await;
-        for number in warning.span.first..=warning.span.last.min(warning.span.first + 7) {
-            let shown = lines.get(number - 1).copied().unwrap_or_default();
-            progress.send(line(format!("{number:>4} | {shown}\n"))).await;
-        }
-        progress.send(line("\n")).await;
-    }
-    match warnings.len() {
-        0 => {
-            progress.send(line("Check complete, no warnings found.\n")).await;
-            Ok(())
-        }
-        count => Err(BuildError::Lint(format!(
-            "check complete, {count} warning{} found",
-            if count == 1 { "" } else { "s" }
-        ))),
     }
 }

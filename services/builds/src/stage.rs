@@ -16,6 +16,7 @@ use oci::platform::Platform;
 use crate::BuildError;
 use crate::cache;
 use crate::configure::{self, no_op, no_op_joined};
+use crate::contexts::Resolved;
 use crate::engine::Engine;
 use crate::plan::Base;
 use crate::stage::names::StepNames;
@@ -31,6 +32,8 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 pub(crate) struct Built {
     /// Its last image; nothing for an empty `FROM scratch`.
     pub(crate) image: Option<Image>,
+    /// What its FROM brought.
+    pub(crate) base: Option<Image>,
     /// Its configuration.
     pub(crate) config: ImageConfig,
     _hold: Option<Hold>,
@@ -69,6 +72,10 @@ pub(crate) async fn build(engine: &Arc<Engine>, index: usize) -> Result<Built, B
     .await;
     let mut stage = Stage::begin(engine, index, part).await?;
     configure::reset(&mut stage.config.config, &file_stage.reset)?;
+    let base = stage.image.clone();
+    if !matches!(engine.plan.nodes[index].base, Base::Stage(_)) {
+        configure::reset(&mut stage.config.config, &engine.request.unset)?;
+    }
     stage.tell_image().await;
     stage.triggers().await?;
     for command in &file_stage.commands {
@@ -78,6 +85,7 @@ pub(crate) async fn build(engine: &Arc<Engine>, index: usize) -> Result<Built, B
     }
     Ok(Built {
         image: stage.image,
+        base,
         config: stage.config,
         _hold: stage.hold,
     })
@@ -92,7 +100,18 @@ impl Stage {
     /// FROM: the base and its configuration.
     async fn begin(engine: &Arc<Engine>, index: usize, part: usize) -> Result<Self, BuildError> {
         let node = &engine.plan.nodes[index];
+        let mut files = None;
         let (image, mut config) = match &node.base {
+            Base::Context(name) => match engine.context(part, name, Some(&node.platform)).await? {
+                Some(Resolved::Image(image)) => {
+                    let config = (*image.config).clone();
+                    (Some(image), config)
+                }
+                _ => {
+                    files = Some(name.clone());
+                    (None, scratch(&node.platform))
+                }
+            },
             Base::Scratch => (None, scratch(&node.platform)),
             Base::Stage(stage) => {
                 let built = engine.stage(*stage).await?;
@@ -109,7 +128,7 @@ impl Stage {
         }
         config.container.clear();
         let hold = image.as_ref().map(|image| engine.hold(image)).transpose()?;
-        Ok(Self {
+        let mut stage = Self {
             engine: Arc::clone(engine),
             index,
             part,
@@ -119,7 +138,18 @@ impl Stage {
             cmd_set: false,
             args: BTreeMap::new(),
             cached: true,
-        })
+        };
+        if let Some(name) = files {
+            // The files of a context are all that the stage begins with.
+            let copy = dockerfile::instruction::Copy {
+                sources: vec!["/".to_owned()],
+                destination: "/".to_owned(),
+                from: Some(name),
+                ..Default::default()
+            };
+            stage.copy("COPY", &copy).await?;
+        }
+        Ok(stage)
     }
 
     /// The ONBUILD instructions of the base.
@@ -231,12 +261,15 @@ impl Stage {
 
     /// Looks the step up; true when it is there and the stage stands on it now.
     pub(crate) async fn probe(&mut self, wanted: &RunConfig) -> Result<bool, BuildError> {
-        if !self.cached || self.engine.request.no_cache {
-            let why = if self.engine.request.no_cache {
-                "--no-cache"
-            } else {
-                "an earlier step was not in the cache"
-            };
+        let request = &self.engine.request;
+        let filtered = |name: &String| self.engine.plan.file.stage(name, usize::MAX) == Some(self.index);
+        let refused = match () {
+            () if request.no_cache => Some("--no-cache"),
+            () if request.no_cache_filter.iter().any(filtered) => Some("--no-cache-filter"),
+            () if !self.cached => Some("an earlier step was not in the cache"),
+            () => None,
+        };
+        if let Some(why) = refused {
             self.explain(&format!("not cached: {why}")).await;
             return Ok(false);
         }

@@ -25,8 +25,8 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
     if !run.devices.is_empty() {
         return Err(BuildError::NotAvailable("RUN --device".to_owned()));
     }
-    if run.security.as_deref() == Some("insecure") {
-        return Err(BuildError::NotAvailable("RUN --security=insecure".to_owned()));
+    if is_insecure(run) && !stage.engine.request.allow.iter().any(|name| name == INSECURE) {
+        return Err(BuildError::Instruction(format!("{INSECURE} is not allowed")));
     }
     let mounted = mounts::prepare(stage, run).await?;
     let argv = argv(stage, run);
@@ -76,6 +76,13 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
     stage.commit(wanted, layer).await
 }
 
+/// What `--allow` says for `RUN --security=insecure`.
+const INSECURE: &str = "security.insecure";
+
+fn is_insecure(run: &Run) -> bool {
+    run.security.as_deref() == Some("insecure")
+}
+
 /// What is executed.
 fn argv(stage: &Stage, run: &Run) -> Vec<String> {
     let shell = shell(&stage.config.config);
@@ -110,6 +117,9 @@ fn cache_words(run: &Run, mounted: &Mounted, variables: &[String], argv: &[Strin
         words.extend(variables.iter().cloned());
     }
     words.extend(run.network.iter().map(|network| format!("--network={network}")));
+    if is_insecure(run) {
+        words.push("--security=insecure".to_owned());
+    }
     words.extend(mounted.keys().iter().cloned());
     words.extend(argv.iter().cloned());
     words
@@ -159,6 +169,7 @@ fn request(
         (Some("host"), _) => "host".to_owned(),
         (_, network) => network.to_owned(),
     };
+    host.privileged = is_insecure(run);
     host.log_config = LogConfig {
         kind: "none".to_owned(),
         ..LogConfig::default()

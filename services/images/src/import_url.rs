@@ -1,4 +1,4 @@
-//! Import of an archive that the daemon fetches itself.
+//! What the daemon fetches itself: an archive to import, and files for builds.
 
 use std::sync::Arc;
 
@@ -8,6 +8,14 @@ use crate::transfer::{InputSender, input};
 use crate::{Image, ImageError, Images, ImportOptions};
 
 impl Images {
+    /// Asks for a file of the web, by the proxies and certificates that are set for registries.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub async fn fetch_url(&self, url: &str) -> Result<distribution::fetch::Fetched, ImageError> {
+        Ok(distribution::fetch::fetch(&self.registries.settings(), url).await?)
+    }
+
     /// As [`Images::import`], of what lies at a URL (`http`, `https`; without scheme `http` is meant). Nothing is kept
     /// of the archive itself, so that its size is bounded by the disk alone. Dropping the future gives it up.
     ///
@@ -19,7 +27,7 @@ impl Images {
         mut options: ImportOptions,
         progress: Progress,
     ) -> Result<Image, ImageError> {
-        let fetched = distribution::fetch::fetch(&self.registries.settings(), url).await?;
+        let fetched = self.fetch_url(url).await?;
         let shown = match url.contains("://") {
             true => url.to_owned(),
             false => format!("http://{url}"),

@@ -16,6 +16,7 @@ mod compare;
 mod container_layer;
 mod documents;
 mod error;
+mod files;
 mod given_up;
 mod hold;
 mod image;

@@ -4,6 +4,12 @@
 mod corpus;
 #[path = "build/pulls.rs"]
 mod pulls;
+#[path = "build/results.rs"]
+mod results;
+#[path = "build/servers.rs"]
+mod servers;
+#[path = "build/sources.rs"]
+mod sources;
 #[path = "build/ways.rs"]
 mod ways;
 

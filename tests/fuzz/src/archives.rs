@@ -233,7 +233,8 @@ pub(crate) fn context(data: &[u8]) {
     ][usize::from(*choice) % 6];
     let bytes = with_sums(data);
     let house = House::new();
-    let received = builds::unpack(bytes.as_slice(), &house.root(), name);
+    let path = house.root().join("context");
+    let received = builds::unpack(bytes.as_slice(), &path).and_then(|_| builds::open_context(path, name));
     house.assert_untouched();
     match received {
         Ok(context) => {

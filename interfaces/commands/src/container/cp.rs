@@ -1,7 +1,7 @@
 //! `dhow cp`.
 
 mod pack;
-mod unpack;
+pub(crate) mod unpack;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -171,18 +171,7 @@ async fn from_container(
     let is_dir = parse_stat(&header).is_ok_and(|s| s.mode & MODE_DIR != 0);
     let plan =
         unpack::plan(&place, target, base(&path), is_dir, means_inside(&path)).map_err(Failure::new)?;
-    let (sender, receiver) = std::sync::mpsc::sync_channel::<bytes::Bytes>(8);
-    let owner = args.on("archive");
-    let worker = std::thread::spawn(move || unpack::unpack(unpack::Chunks::new(receiver), &plan, owner));
-    let mut reply = reply;
-    while let Some(chunk) = reply.chunk().await? {
-        if sender.send(chunk).is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    let done = worker.join().map_err(|_| Failure::new("unpacking failed"))?;
-    let bytes = done.map_err(|e| Failure::new(e.to_string()))?;
+    let bytes = unpack::reply(reply, plan, args.on("archive")).await?;
     let whole = place.canonicalize().unwrap_or(place);
     report(args, bytes, &whole.display().to_string());
     Ok(())

@@ -1,7 +1,12 @@
 //! `dhow build`.
 
+mod cache;
 mod context;
+mod fields;
 mod git;
+mod metadata;
+mod named;
+mod outputs;
 mod secrets;
 mod send;
 mod show;

@@ -24,7 +24,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    pub(super) fn print(self, text: &str) {
+    pub(crate) fn print(self, text: &str) {
         match self {
             Self::Out => console::print(text),
             Self::Error => console::error_text(text),
@@ -33,7 +33,17 @@ impl Output {
 }
 
 /// Shows a stream of progress; an error in it is the outcome.
-pub(crate) async fn show(mut reply: Reply, quiet: bool, output: Output) -> Outcome {
+pub(crate) async fn show(reply: Reply, quiet: bool, output: Output) -> Outcome {
+    show_with(reply, quiet, output, |_| {}).await
+}
+
+/// The same, and gives what is told for programs (`aux`) to `told`.
+pub(crate) async fn show_with(
+    mut reply: Reply,
+    quiet: bool,
+    output: Output,
+    mut told: impl FnMut(&serde_json::Value),
+) -> Outcome {
     let mut picture = Picture::of(output);
     let mut pending = Vec::new();
     loop {
@@ -53,6 +63,9 @@ pub(crate) async fn show(mut reply: Reply, quiet: bool, output: Output) -> Outco
             if let Some(error) = failure(&message) {
                 picture.draw();
                 return Err(error);
+            }
+            if let Some(aux) = &message.aux {
+                told(aux);
             }
             if !quiet {
                 picture.take(message);

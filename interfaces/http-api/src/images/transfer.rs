@@ -271,8 +271,24 @@ async fn archive(images: Arc<Images>, names: Vec<String>, call: &Call) -> Outcom
             .map(str::to_owned),
         platforms: platforms(call)?,
     };
-    let (writer, mut chunks) = output();
+    let (writer, chunks) = output();
     let saving = tokio::spawn(async move { images.save(names, options, writer).await });
+    written(saving, chunks).await
+}
+
+/// `GET /images/{name}/files`: the file system of an image as an archive; Docker has it of containers only.
+pub(crate) async fn files(images: Arc<Images>, call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    let (writer, chunks) = output();
+    let writing = tokio::spawn(async move { images.files(&name, writer).await });
+    written(writing, chunks).await
+}
+
+/// Answers with what somebody writes, or with an error if it fails before the first byte.
+async fn written(
+    saving: tokio::task::JoinHandle<Result<(), ImageError>>,
+    mut chunks: tokio::sync::mpsc::Receiver<io::Result<Vec<u8>>>,
+) -> Outcome {
     let Some(first) = chunks.recv().await else {
         return match saving.await {
             Ok(Ok(())) => reply::stream("application/x-tar", stream::empty()),

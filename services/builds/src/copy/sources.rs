@@ -1,5 +1,7 @@
 //! Which files the sources of a COPY are: wildcards, and what is missing.
 
+use std::sync::Arc;
+
 use dockerfile::glob::{Pattern, is_pattern};
 use dockerfile::ignore::clean;
 use rustix::fs::{FileType, OFlags, Stat};
@@ -12,12 +14,16 @@ use crate::BuildError;
 /// A file or directory to copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
+    /// Where it is.
+    pub(super) root: Arc<Root>,
     /// Its path in the tree, from the root.
     pub(crate) path: String,
     /// What is kept of the path with `--parents`.
     pub(super) kept: String,
     /// Its content is copied.
     pub(crate) is_directory: bool,
+    pub(super) unpack: bool,
+    pub(super) identity: Option<String>,
     /// `--exclude`.
     exclude: Vec<Pattern>,
 }
@@ -53,23 +59,28 @@ pub(super) fn find(job: &Job) -> Result<Vec<Source>, BuildError> {
         exclude.push(pattern.map_err(|error| job.failed(format!("--exclude={text}: {error}")))?);
     }
     let mut found = Vec::new();
-    for written in &job.sources {
+    for given in &job.sources {
+        let written = &given.path;
         if clean(&format!("./{}", written.trim_start_matches('/'))).starts_with("..") {
             return Err(job.failed(format!("forbidden path outside the build context: {written} ()")));
         }
         let path = clean(&format!("/{written}"));
-        let paths = match is_pattern(&path) {
-            true => {
-                expand(&job.from, &path).map_err(|problem| job.failed(format!("{written}: {problem}")))?
+        let paths = match (given.exact, is_pattern(&path)) {
+            (true, _) => vec![path],
+            (false, true) => {
+                expand(&given.root, &path).map_err(|problem| job.failed(format!("{written}: {problem}")))?
             }
-            false => vec![path.replace('\\', "")],
+            (false, false) => vec![path.replace('\\', "")],
         };
         for path in paths {
-            let stat = stat(job, &path, written)?;
+            let stat = stat(job, &given.root, &path, written)?;
             found.push(Source {
                 kept: kept(written, &path),
                 path,
                 is_directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+                root: Arc::clone(&given.root),
+                unpack: given.unpack,
+                identity: given.identity.clone(),
                 exclude: exclude.clone(),
             });
         }
@@ -83,8 +94,8 @@ pub(super) fn find(job: &Job) -> Result<Vec<Source>, BuildError> {
     Ok(found)
 }
 
-fn stat(job: &Job, path: &str, written: &str) -> Result<Stat, BuildError> {
-    job.from.stat(path).map_err(|errno| match errno {
+fn stat(job: &Job, root: &Root, path: &str, written: &str) -> Result<Stat, BuildError> {
+    root.stat(path).map_err(|errno| match errno {
         Errno::NOENT | Errno::NOTDIR => {
             let place = if job.keep_owner {
                 ""

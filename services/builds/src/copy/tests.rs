@@ -12,9 +12,11 @@ fn open(path: &Path) -> Arc<Root> {
 fn job(from: &Path, into: Option<&Path>, sources: &[&str], destination: &str) -> Job {
     Job {
         name: "COPY",
-        from: open(from),
         into: into.map(open),
-        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        sources: sources
+            .iter()
+            .map(|source| Given::written(&open(from), source))
+            .collect(),
         heredocs: Vec::new(),
         destination: destination.to_owned(),
         workdir: "/w".to_owned(),
@@ -22,7 +24,7 @@ fn job(from: &Path, into: Option<&Path>, sources: &[&str], destination: &str) ->
         chmod: None,
         parents: false,
         exclude: Vec::new(),
-        unpack: false,
+        link: false,
         keep_owner: false,
         epoch: Some(1_000_000_000),
     }
@@ -262,7 +264,7 @@ fn archives_are_unpacked_by_add_only() {
     std::fs::create_dir_all(into.path().join("usr/lib")).unwrap();
     symlink("usr/lib", into.path().join("lib")).unwrap();
     let mut add = job(from.path(), Some(into.path()), &["t.tar"], "/");
-    add.unpack = true;
+    add.sources[0].unpack = true;
     let shown = entries(add).unwrap();
     assert_eq!(shown[2..], ["usr/lib/f 640 7:8", "h 640 0:0 -> usr/lib/f"]);
     assert_eq!(entries(job(from.path(), None, &["t.tar"], "/")).unwrap().len(), 1);
@@ -272,6 +274,6 @@ fn archives_are_unpacked_by_add_only() {
         .unwrap();
     std::fs::write(from.path().join("t.tar"), writer.finish().unwrap()).unwrap();
     let mut evil = job(from.path(), None, &["t.tar"], "/d/");
-    evil.unpack = true;
+    evil.sources[0].unpack = true;
     assert!(entries(evil).unwrap_err().contains("leads out of the archive"));
 }

@@ -155,10 +155,10 @@ fn attributes(fd: &OwnedFd, kind: EntryKind) -> Result<Vec<Xattr>, Errno> {
 
 /// Visits a source and everything below it in order: path in the tree, path below the source.
 pub(super) fn walk(
-    root: &Root,
     source: &Source,
     visit: &mut dyn FnMut(&str, &str) -> Result<bool, String>,
 ) -> Result<(), String> {
+    let root = &source.root;
     let mut open = vec![(source.path.clone(), String::new(), 0)];
     while let Some((path, below, depth)) = open.pop() {
         if !visit(&path, &below)? || depth > MAX_DEPTH {
@@ -187,7 +187,8 @@ pub(super) fn walk(
 }
 
 /// A digest over everything that matters of a source: names, kinds, permissions, owners, links, content; not the times.
-pub(super) fn hash(root: &Root, source: &Source) -> Result<String, String> {
+pub(super) fn hash(source: &Source) -> Result<String, String> {
+    let root = &source.root;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
     let mut visit = |path: &str, below: &str| -> Result<bool, String> {
@@ -237,6 +238,6 @@ pub(super) fn hash(root: &Root, source: &Source) -> Result<String, String> {
         }
         Ok(true)
     };
-    walk(root, source, &mut visit)?;
+    walk(source, &mut visit)?;
     Ok(hex(&hasher.finalize()))
 }

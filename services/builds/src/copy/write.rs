@@ -116,12 +116,13 @@ impl Ready {
     fn write_all(&self, out: &mut dyn Write) -> Result<(), String> {
         let job = &self.job;
         let owner = self.owner.unwrap_or_default();
-        let mut layer = Layer::new(out, job.into.as_deref(), owner, job.epoch);
+        let into = job.into.as_deref().filter(|_| !job.link);
+        let mut layer = Layer::new(out, into, owner, job.epoch);
         let wants_directory = job.destination.ends_with('/')
             || job.destination.ends_with("/.")
             || [".", ".."].contains(&job.destination.as_str())
             || self.sources.len() + job.heredocs.len() > 1;
-        let place = resolve(job.into.as_deref(), &absolute(&job.workdir, &job.destination))?;
+        let place = resolve(into, &absolute(&job.workdir, &job.destination))?;
         if wants_directory && place.is_directory == Some(false) {
             return Err(format!("cannot copy to non-directory: /{}", place.path));
         }
@@ -165,11 +166,11 @@ impl Ready {
             }
             return self.tree(layer, source, &place.path, is_new);
         }
-        if job.unpack && unpack::is_archive(&job.from, &source.path) {
+        if source.unpack && unpack::is_archive(&source.root, &source.path) {
             return unpack::unpack(
                 layer,
-                job.into.as_deref(),
-                &job.from,
+                job.into.as_deref().filter(|_| !job.link),
+                &source.root,
                 &source.path,
                 &place.path,
                 self.owner,
@@ -192,10 +193,7 @@ impl Ready {
         }
         layer.parents(target)?;
         // A link that is named itself stands for the file it leads to.
-        let fd = self
-            .job
-            .from
-            .open(&source.path, OFlags::RDONLY | OFlags::NONBLOCK);
+        let fd = source.root.open(&source.path, OFlags::RDONLY | OFlags::NONBLOCK);
         let real = fd.map_err(|errno| format!("{}: {errno}", source.path))?;
         let root = Root::new(real);
         let mut entry = tree::entry_of(&root, target).map_err(|errno| format!("{}: {errno}", source.path))?;
@@ -211,8 +209,8 @@ impl Ready {
         target: &str,
         itself: bool,
     ) -> Result<(), String> {
-        let from = &self.job.from;
-        tree::walk(from, source, &mut |path, below| {
+        let from = &source.root;
+        tree::walk(source, &mut |path, below| {
             if source.excludes(below) || (below.is_empty() && !itself) {
                 return Ok(true);
             }

@@ -1,15 +1,18 @@
 //! COPY, ADD and WORKDIR: the steps that write files from outside.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use dockerfile::instruction::Copy;
-use images::BuiltLayer;
+use dockerfile::remote::{self, Remote};
+use images::{BuiltLayer, Image};
 use oci::image::RunConfig;
 
 use super::Stage;
 use crate::BuildError;
 use crate::configure::no_op_joined;
-use crate::copy::{Job, Root, make_directory};
+use crate::contexts::Resolved;
+use crate::copy::{Given, Job, Root, make_directory};
+use crate::sources::{self, Checksum};
 
 impl Stage {
     /// COPY or ADD.
@@ -27,8 +30,14 @@ impl Stage {
         {
             flags.push_str(&format!("--{flag}={value} "));
         }
-        if copy.parents {
-            flags.push_str("--parents ");
+        let switches = [
+            ("link", copy.link),
+            ("parents", copy.parents),
+            ("keep-git-dir", copy.keep_git_dir),
+            ("unpack", copy.unpack == Some(true)),
+        ];
+        for (switch, _) in switches.into_iter().filter(|(_, on)| *on) {
+            flags.push_str(&format!("--{switch} "));
         }
         copy.exclude
             .iter()
@@ -49,21 +58,6 @@ impl Stage {
 
     async fn job(&mut self, name: &'static str, copy: &Copy) -> Result<Job, BuildError> {
         let is_add = name == "ADD";
-        let remote = copy.sources.iter().find(|source| {
-            ["http://", "https://", "git://", "git@", "ssh://"]
-                .iter()
-                .any(|scheme| source.starts_with(scheme))
-        });
-        if let Some(remote) = remote.filter(|_| is_add) {
-            return Err(BuildError::NotAvailable(format!(
-                "ADD of {remote}: fetching URLs and repositories"
-            )));
-        }
-        if copy.checksum.is_some() {
-            return Err(BuildError::Instruction(
-                "--checksum is for URLs and repositories only".to_owned(),
-            ));
-        }
         let mut heredocs = Vec::new();
         for document in &copy.heredocs {
             heredocs.push((document.clone(), self.heredoc_text(document)?));
@@ -72,11 +66,30 @@ impl Stage {
             None => Arc::clone(&self.engine.context),
             Some(from) => self.files_of(from).await?,
         };
+        let mut sources = Vec::new();
+        for source in &copy.sources {
+            let remote = match is_add {
+                true => sources::parse(source)?,
+                // A file of the context may be called like that.
+                false => None,
+            };
+            sources.push(match remote {
+                Some(remote) => self.fetch(source, remote, copy).await?,
+                None if copy.checksum.is_some() => {
+                    return Err(BuildError::Instruction(
+                        "checksum can't be specified for non-HTTP(S) sources".to_owned(),
+                    ));
+                }
+                None => Given {
+                    unpack: is_add && copy.unpack != Some(false),
+                    ..Given::written(&from, source)
+                },
+            });
+        }
         Ok(Job {
             name,
-            from,
             into: self.engine.root(self.image.as_ref()).await?,
-            sources: copy.sources.clone(),
+            sources,
             heredocs,
             destination: copy.destination.clone(),
             workdir: self.config.config.working_dir.clone(),
@@ -84,10 +97,53 @@ impl Stage {
             chmod: copy.chmod.clone(),
             parents: copy.parents,
             exclude: copy.exclude.clone(),
-            unpack: is_add && copy.unpack != Some(false),
             keep_owner: copy.from.is_some(),
+            link: copy.link,
             epoch: self.engine.epoch,
         })
+    }
+
+    /// ADD of what is not in the context.
+    async fn fetch(&self, written: &str, remote: Remote, copy: &Copy) -> Result<Given, BuildError> {
+        let engine = &self.engine;
+        let directory = engine.directory.join(format!("fetched-{}", engine.number()));
+        match remote {
+            Remote::Http(url) => {
+                let checksum = copy.checksum.as_deref().map(Checksum::parse).transpose()?;
+                let name = match remote::file_name(&url) {
+                    Some(name) => name,
+                    None if copy.destination.ends_with('/') || copy.sources.len() > 1 => {
+                        return Err(BuildError::Copy {
+                            name: "ADD",
+                            problem: format!("cannot determine filename for source {written}"),
+                        });
+                    }
+                    None => "index".to_owned(),
+                };
+                let root = sources::tree(&directory)?;
+                let path = directory.join(&name);
+                sources::download(&engine.images, &url, checksum.as_ref(), &path).await?;
+                Ok(Given {
+                    exact: true,
+                    unpack: copy.unpack == Some(true),
+                    ..Given::written(&root, &name)
+                })
+            }
+            Remote::Git(repository) => {
+                let commit = copy.checksum.as_deref();
+                let fetched = sources::checkout(&repository, commit, copy.keep_git_dir, directory).await?;
+                let identity = format!(
+                    "{} {} {}",
+                    fetched.commit, repository.no_submodules, repository.directory
+                );
+                let fetched = fetched.directory(&repository.directory)?;
+                Ok(Given {
+                    exact: true,
+                    identity: Some(identity),
+                    ..Given::written(&fetched.root, "/")
+                })
+            }
+        }
     }
 
     fn heredoc_text(&self, document: &dockerfile::heredoc::Heredoc) -> Result<String, BuildError> {
@@ -110,7 +166,24 @@ impl Stage {
 
     /// The files of an earlier stage, or of an image.
     pub(crate) async fn files_of(&mut self, from: &str) -> Result<Arc<Root>, BuildError> {
-        let image = match self.engine.plan.file.stage(from, self.index) {
+        let platform = &self.engine.plan.nodes[self.index].platform;
+        let context = self.engine.context(self.part, from, Some(platform)).await?;
+        let image = match context {
+            Some(Resolved::Files(root)) => return Ok(root),
+            Some(Resolved::Image(image)) => Some(image),
+            None => self.image_of(from).await?,
+        };
+        let root = self.engine.root(image.as_ref()).await?;
+        // An image without layers has no files: an empty directory stands for it.
+        match root {
+            Some(root) => Ok(root),
+            None => self.empty_root(),
+        }
+    }
+
+    /// The image of an earlier stage, or one by its name.
+    async fn image_of(&self, from: &str) -> Result<Option<Image>, BuildError> {
+        Ok(match self.engine.plan.file.stage(from, self.index) {
             Some(stage) => self.engine.stage(stage).await?.image.clone(),
             None if from.parse::<usize>().is_ok() => return Err(BuildError::NoFrom(from.to_owned())),
             None => {
@@ -125,13 +198,7 @@ impl Stage {
                 })?;
                 Some(image)
             }
-        };
-        let root = self.engine.root(image.as_ref()).await?;
-        // An image without layers has no files: an empty directory stands for it.
-        match root {
-            Some(root) => Ok(root),
-            None => self.empty_root(),
-        }
+        })
     }
 
     fn empty_root(&self) -> Result<Arc<Root>, BuildError> {
@@ -143,17 +210,7 @@ impl Stage {
 
     /// A layer above the present image.
     async fn layer(&self, write: images::WriteArchive) -> Result<Option<BuiltLayer>, BuildError> {
-        let below = self.image.as_ref().map(|image| &image.id);
-        // Both ends of the pipe fail when the writing one does, and only that one knows why.
-        let cause = Arc::new(OnceLock::new());
-        let told = Arc::clone(&cause);
-        let write: images::WriteArchive =
-            Box::new(move |out| write(out).inspect_err(|error| _ = told.set(error.to_string())));
-        let made = self.engine.images.build_layer(below, write).await;
-        made.map_err(|error| match cause.get() {
-            Some(cause) => BuildError::Instruction(cause.clone()),
-            None => BuildError::part(error),
-        })
+        self.engine.layer(self.image.as_ref(), write).await
     }
 
     /// The layer of WORKDIR; nothing when the directory is there.

@@ -41,7 +41,9 @@ impl StepNames {
     /// The name of FROM; one that stands on nothing or on another stage is no step.
     pub(super) fn from(&self, base: &Base) -> Option<String> {
         match base {
-            Base::Image(name) => Some(format!("[{}1/{}] FROM {name}", self.stage, self.steps)),
+            Base::Image(name) | Base::Context(name) => {
+                Some(format!("[{}1/{}] FROM {name}", self.stage, self.steps))
+            }
             Base::Scratch | Base::Stage(_) => None,
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::BuildError;
 use crate::client::AgentSocket;
-use crate::copy::{self, Job, Root, resolve};
+use crate::copy::{self, Given, Job, Root, resolve};
 use crate::error::file;
 use crate::stage::Stage;
 
@@ -160,9 +160,8 @@ impl Mounted {
         };
         let job = Job {
             name: "RUN --mount",
-            from: Arc::clone(&root),
             into: None,
-            sources: vec![source.clone()],
+            sources: vec![Given::written(&root, &source)],
             heredocs: Vec::new(),
             destination: "/copy".to_owned(),
             workdir: "/".to_owned(),
@@ -170,7 +169,7 @@ impl Mounted {
             chmod: None,
             parents: false,
             exclude: Vec::new(),
-            unpack: false,
+            link: false,
             keep_owner: true,
             epoch: None,
         };

@@ -490,6 +490,54 @@ const FILES: &[Case] = &[
     ),
 ];
 
+const LATER: &[Case] = &[
+    (
+        "COPY --link to a link of the image makes a directory",
+        "FROM busybox\nRUN mkdir /real && ln -s /real /way\nCOPY --link a.txt /way/\n",
+        Prints("ls /real; cat /way/a.txt", "a.txt"),
+    ),
+    (
+        "COPY --link gives directories their defaults",
+        "FROM busybox\nRUN mkdir /d && chmod 700 /d && chown 7:7 /d\nCOPY --link a.txt /d/\n",
+        Prints("stat -c '%a %u:%g' /d", "755 0:0"),
+    ),
+    (
+        "COPY without --link keeps what a directory has",
+        "FROM busybox\nRUN mkdir /d && chmod 700 /d && chown 7:7 /d\nCOPY a.txt /d/\n",
+        Prints("stat -c '%a %u:%g' /d", "700 7:7"),
+    ),
+    (
+        "ADD --unpack=false leaves an archive as it is",
+        "FROM busybox\nADD --unpack=false t.tar.gz /d/\n",
+        Prints("ls /d", "t.tar.gz"),
+    ),
+    (
+        "COPY never unpacks",
+        "FROM busybox\nCOPY t.tar.gz /d/\n",
+        Prints("ls /d", "t.tar.gz"),
+    ),
+    (
+        "COPY takes a file that is called like a URL for a file",
+        "FROM busybox\nCOPY <<http: /d/\nx\nhttp:\n",
+        Prints("cat /d/http:", "x"),
+    ),
+    (
+        "a numbered stage is found by its number",
+        "FROM busybox\nRUN echo n > /n\nFROM busybox\nCOPY --from=0 /n /n\n",
+        Prints("cat /n", "n"),
+    ),
+    (
+        "the target's labels win over the base's",
+        "FROM busybox AS b\nLABEL a=1\nFROM b\nLABEL a=2\n",
+        Config("{{.Config.Labels.a}}", "2"),
+    ),
+    (
+        "HEALTHCHECK NONE takes the base's away",
+        "FROM busybox AS b\nHEALTHCHECK CMD true\nFROM b\nHEALTHCHECK NONE\n",
+        Config("{{json .Config.Healthcheck.Test}}", "[\"NONE\"]"),
+    ),
+];
+
 const REFUSED: &[Case] = &[
     (
         "a misspelt instruction",
@@ -593,8 +641,23 @@ const REFUSED: &[Case] = &[
     ),
     (
         "a URL",
-        "FROM busybox\nADD http://localhost/x /\n",
-        Fails("not available in this version of dhow"),
+        "FROM busybox\nADD http://127.0.0.1:1/x /\n",
+        Fails("connection refused"),
+    ),
+    (
+        "a checksum of a file that is not fetched",
+        "FROM busybox\nADD --checksum=sha256:0000000000000000000000000000000000000000000000000000000000000000 a.txt /\n",
+        Fails("checksum can't be specified for non-HTTP(S) sources"),
+    ),
+    (
+        "a repository that would be an option",
+        "FROM busybox\nADD https://127.0.0.1:1/a.git#--upload-pack=x /\n",
+        Fails("invalid git URL"),
+    ),
+    (
+        "a step with all privileges without leave",
+        "FROM busybox\nRUN --security=insecure true\n",
+        Fails("security.insecure is not allowed"),
     ),
     (
         "a program that is not there",
@@ -659,7 +722,10 @@ fn every_rule_about_the_configuration_holds() {
 fn every_rule_about_files_and_programs_holds() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();
-    for_each_client(&daemon, |docker| run(docker, FILES));
+    for_each_client(&daemon, |docker| {
+        run(docker, FILES);
+        run(docker, LATER);
+    });
 }
 
 #[test]

@@ -10,15 +10,18 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
+use client::Reply;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+
+use crate::failure::Failure;
 
 /// Where to unpack, and under which name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// An existing directory.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The archive's top entry gets this name; `None` leaves its own, `Some("")` unpacks what is in it.
-    pub(super) rename: Option<String>,
+    pub(crate) rename: Option<String>,
 }
 
 /// Docker's rules for the target of a copy.
@@ -58,14 +61,28 @@ pub(super) fn plan(
     }
 }
 
+/// Unpacks the archive that a reply is, on a thread of its own.
+pub(crate) async fn reply(mut reply: Reply, plan: Plan, owner: bool) -> Result<u64, Failure> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(8);
+    let worker = std::thread::spawn(move || unpack(Chunks::new(receiver), &plan, owner));
+    while let Some(chunk) = reply.chunk().await? {
+        if sender.send(chunk).is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    let done = worker.join().map_err(|_| Failure::new("unpacking failed"))?;
+    done.map_err(|error| Failure::new(error.to_string()))
+}
+
 /// The chunks of a reply as something to read.
-pub(super) struct Chunks {
+struct Chunks {
     receiver: std::sync::mpsc::Receiver<Bytes>,
     current: Bytes,
 }
 
 impl Chunks {
-    pub(super) fn new(receiver: std::sync::mpsc::Receiver<Bytes>) -> Self {
+    fn new(receiver: std::sync::mpsc::Receiver<Bytes>) -> Self {
         Self {
             receiver,
             current: Bytes::new(),

@@ -20,13 +20,30 @@ pub(super) struct Context {
     pub(super) body: Body,
     /// The Dockerfile's name in it; empty for the default.
     pub(super) dockerfile: String,
+    /// The URL of the context, if the daemon fetches it.
+    pub(super) remote: String,
     /// A clone, kept until the build is over.
     pub(super) temporary: Option<Temporary>,
 }
 
+/// A directory on its way into an archive.
+pub(super) struct Tree {
+    pub(super) root: PathBuf,
+    pub(super) ignore: Ignore,
+    /// Files by name that are not in the directory.
+    extra: Extra,
+    /// The directory of the archive that it stands in, with a slash; empty for the top.
+    pub(super) prefix: String,
+}
+
 /// Opens what the command line names.
-pub(super) fn open(context: &str, file: &str, compress: bool) -> Result<Context, Failure> {
+pub(super) fn open(context: &str, file: &str, compress: bool, named: Vec<Tree>) -> Result<Context, Failure> {
     if context == "-" {
+        if !named.is_empty() {
+            return Err(Failure::new(
+                "a context on standard input and directories as --build-context exclude each other",
+            ));
+        }
         if file == "-" {
             return Err(Failure::new(
                 "invalid argument: can't use stdin for both build context and dockerfile",
@@ -35,23 +52,32 @@ pub(super) fn open(context: &str, file: &str, compress: bool) -> Result<Context,
         return Ok(Context {
             body: streams::body_of(io::stdin()),
             dockerfile: file.to_owned(),
+            remote: String::new(),
             temporary: None,
         });
     }
     if git::is_git(context) {
         let (temporary, path) = git::fetch(context)?;
-        let mut context = directory(&path, file, compress, true)?;
+        let mut context = directory(&path, file, compress, true, named)?;
         context.temporary = Some(temporary);
         return Ok(context);
     }
     if context.starts_with("http://") || context.starts_with("https://") {
-        return Err(Failure::new(format!(
-            "{context}: fetching a context by HTTP is not available in this version of dhow; try: curl -L URL | dhow build -"
-        )));
+        if file == "-" {
+            return Err(Failure::new(
+                "invalid argument: a Dockerfile on standard input needs a context that is a directory or a repository",
+            ));
+        }
+        return Ok(Context {
+            body: body(named, compress),
+            dockerfile: file.to_owned(),
+            remote: context.to_owned(),
+            temporary: None,
+        });
     }
     let path = Path::new(context);
     match path.metadata() {
-        Ok(meta) if meta.is_dir() => directory(path, file, compress, false),
+        Ok(meta) if meta.is_dir() => directory(path, file, compress, false, named),
         Ok(_) => Err(Failure::new(format!(
             "unable to prepare context: context must be a directory: {context}"
         ))),
@@ -71,7 +97,53 @@ struct Found {
     rules: Option<PathBuf>,
 }
 
-fn directory(root: &Path, file: &str, compress: bool, inside: bool) -> Result<Context, Failure> {
+/// A directory that `.dockerignore` in it has rules for.
+pub(super) fn named(path: &Path, prefix: String) -> Result<Tree, Failure> {
+    let root = path
+        .canonicalize()
+        .map_err(|error| Failure::new(format!("{}: {}", path.display(), streams::cause(&error))))?;
+    if !root.is_dir() {
+        return Err(Failure::new(format!("{}: not a directory", path.display())));
+    }
+    let (_, ignore) = rules(&root.join(".dockerignore"))?;
+    Ok(Tree {
+        root,
+        ignore,
+        extra: Extra::new(),
+        prefix,
+    })
+}
+
+/// A directory of an image, whole.
+pub(super) fn layout(path: &Path) -> Body {
+    let tree = Tree {
+        root: path.to_owned(),
+        ignore: Ignore::default(),
+        extra: Extra::new(),
+        prefix: String::new(),
+    };
+    body(vec![tree], false)
+}
+
+/// The text of a file of rules, and what it says; a file that is not there says nothing.
+fn rules(path: &Path) -> Result<(String, Ignore), Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::new(format!("{}: {error}", path.display()))),
+    };
+    let ignore = Ignore::parse(&text)
+        .map_err(|error| Failure::new(format!("error checking context: {}: {error}", path.display())))?;
+    Ok((text, ignore))
+}
+
+fn directory(
+    root: &Path,
+    file: &str,
+    compress: bool,
+    inside: bool,
+    named: Vec<Tree>,
+) -> Result<Context, Failure> {
     let root = root
         .canonicalize()
         .map_err(|error| Failure::new(format!("unable to prepare context: {}: {error}", root.display())))?;
@@ -82,17 +154,7 @@ fn directory(root: &Path, file: &str, compress: bool, inside: bool) -> Result<Co
         .clone()
         .filter(|path| path.is_file())
         .unwrap_or(default);
-    let rules = match std::fs::read_to_string(&rules_path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Failure::new(format!("{}: {error}", rules_path.display()))),
-    };
-    let mut ignore = Ignore::parse(&rules).map_err(|error| {
-        Failure::new(format!(
-            "error checking context: {}: {error}",
-            rules_path.display()
-        ))
-    })?;
+    let (rules, mut ignore) = rules(&rules_path)?;
     ignore.except(".dockerignore");
     ignore.except(&found.name);
     let mut extra = Vec::new();
@@ -106,9 +168,17 @@ fn directory(root: &Path, file: &str, compress: bool, inside: bool) -> Result<Co
         extra.push((found.name.clone(), text));
         extra.push((".dockerignore".to_owned(), text_of_rules.into_bytes()));
     }
+    let context = Tree {
+        root,
+        ignore,
+        extra,
+        prefix: String::new(),
+    };
+    let trees = std::iter::once(context).chain(named).collect();
     Ok(Context {
-        body: body(root, ignore, extra, compress),
+        body: body(trees, compress),
         dockerfile: found.name,
+        remote: String::new(),
         temporary: None,
     })
 }
@@ -176,7 +246,7 @@ fn find(root: &Path, file: &str, inside: bool) -> Result<Found, Failure> {
 /// Files by name that are not in the directory.
 type Extra = Vec<(String, Vec<u8>)>;
 
-fn body(root: PathBuf, ignore: Ignore, extra: Extra, compress: bool) -> Body {
+fn body(trees: Vec<Tree>, compress: bool) -> Body {
     let (sender, receiver) = mpsc::channel(8);
     std::thread::spawn(move || {
         let pieces = Pieces {
@@ -184,10 +254,10 @@ fn body(root: PathBuf, ignore: Ignore, extra: Extra, compress: bool) -> Body {
             buffer: Vec::with_capacity(PIECE),
         };
         let packed = match compress {
-            false => pack(&root, &ignore, &extra, pieces).and_then(|mut out| out.flush()),
+            false => pack(&trees, pieces).and_then(|mut out| out.flush()),
             true => {
                 let encoder = GzEncoder::new(pieces, Compression::fast());
-                let packed = pack(&root, &ignore, &extra, encoder);
+                let packed = pack(&trees, encoder);
                 packed.and_then(GzEncoder::finish).and_then(|mut out| out.flush())
             }
         };
@@ -227,38 +297,36 @@ impl Write for Pieces {
     }
 }
 
-fn pack<W: Write>(root: &Path, ignore: &Ignore, extra: &Extra, out: W) -> io::Result<W> {
+fn pack<W: Write>(trees: &[Tree], out: W) -> io::Result<W> {
     let mut archive = tar::Builder::new(out);
     archive.follow_symlinks(false);
-    let mut walk = Walk {
-        archive: &mut archive,
-        root,
-        ignore,
-        extra,
-        owed: Vec::new(),
-    };
-    walk.directory("")?;
-    for (name, bytes) in extra {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(bytes.len() as u64);
-        archive.append_data(&mut header, name, bytes.as_slice())?;
+    for tree in trees {
+        let mut walk = Walk {
+            archive: &mut archive,
+            tree,
+            owed: Vec::new(),
+        };
+        walk.directory("")?;
+        for (name, bytes) in &tree.extra {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(bytes.len() as u64);
+            archive.append_data(&mut header, format!("{}{name}", tree.prefix), bytes.as_slice())?;
+        }
     }
     archive.into_inner()
 }
 
 struct Walk<'a, W: Write> {
     archive: &'a mut tar::Builder<W>,
-    root: &'a Path,
-    ignore: &'a Ignore,
-    extra: &'a Extra,
+    tree: &'a Tree,
     /// Ignored directories on the way that are sent only if something in them is.
     owed: Vec<String>,
 }
 
 impl<W: Write> Walk<'_, W> {
     fn directory(&mut self, name: &str) -> io::Result<()> {
-        let mut entries: Vec<_> = std::fs::read_dir(self.root.join(name))?.collect::<Result<_, _>>()?;
+        let mut entries: Vec<_> = std::fs::read_dir(self.tree.root.join(name))?.collect::<Result<_, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let file_name = entry.file_name();
@@ -277,14 +345,14 @@ impl<W: Write> Walk<'_, W> {
     }
 
     fn entry(&mut self, name: &str) -> io::Result<()> {
-        if self.extra.iter().any(|(extra, _)| extra == name) {
+        if self.tree.extra.iter().any(|(extra, _)| extra == name) {
             return Ok(());
         }
-        let path = self.root.join(name);
+        let path = self.tree.root.join(name);
         let meta = path.symlink_metadata()?;
-        let ignored = self.ignore.ignores(name);
+        let ignored = self.tree.ignore.ignores(name);
         if meta.is_dir() {
-            if ignored && !self.ignore.has_exceptions() {
+            if ignored && !self.tree.ignore.has_exceptions() {
                 return Ok(());
             }
             let depth = self.owed.len();
@@ -306,14 +374,19 @@ impl<W: Write> Walk<'_, W> {
     /// Sends the directories above.
     fn pay(&mut self) -> io::Result<()> {
         for name in std::mem::take(&mut self.owed) {
-            let meta = self.root.join(&name).symlink_metadata()?;
+            let meta = self.tree.root.join(&name).symlink_metadata()?;
             let mut header = header(&meta);
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
             self.archive
-                .append_data(&mut header, format!("{name}/"), io::empty())?;
+                .append_data(&mut header, self.place(&format!("{name}/")), io::empty())?;
         }
         Ok(())
+    }
+
+    /// Where a file stands in the archive.
+    fn place(&self, name: &str) -> String {
+        format!("{}{name}", self.tree.prefix)
     }
 
     fn file(&mut self, name: &str, path: &Path, meta: &std::fs::Metadata) -> io::Result<()> {
@@ -324,7 +397,7 @@ impl<W: Write> Walk<'_, W> {
             header.set_entry_type(tar::EntryType::Symlink);
             return self
                 .archive
-                .append_link(&mut header, name, std::fs::read_link(path)?);
+                .append_link(&mut header, self.place(name), std::fs::read_link(path)?);
         }
         if !kind.is_file() {
             let text = format!(
@@ -335,7 +408,8 @@ impl<W: Write> Walk<'_, W> {
         }
         let file = std::fs::File::open(path)?;
         header.set_size(meta.len());
-        self.archive.append_data(&mut header, name, file.take(meta.len()))
+        self.archive
+            .append_data(&mut header, self.place(name), file.take(meta.len()))
     }
 }
 
@@ -360,8 +434,13 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, name).unwrap();
         }
-        let ignore = Ignore::parse(rules).unwrap();
-        let bytes = pack(folder.path(), &ignore, &Vec::new(), Vec::new()).unwrap();
+        let tree = Tree {
+            root: folder.path().to_owned(),
+            ignore: Ignore::parse(rules).unwrap(),
+            extra: Extra::new(),
+            prefix: String::new(),
+        };
+        let bytes = pack(&[tree], Vec::new()).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entries = archive.entries().unwrap();
         entries

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dockerfile::remote::Repository;
+
 use crate::failure::Failure;
 
 /// A directory that goes with its value.
@@ -29,64 +31,58 @@ impl Drop for Temporary {
     }
 }
 
-/// Whether a context is named as a repository.
+/// Whether a context is named as a repository. One of this machine is, too: git runs as who asks for it.
 pub(super) fn is_git(context: &str) -> bool {
     let plain = context.split('#').next().unwrap_or_default();
-    let is_url = plain.starts_with("http://") || plain.starts_with("https://");
-    ["git://", "git@", "ssh://", "github.com/"]
-        .iter()
-        .any(|start| plain.starts_with(start))
-        || (is_url && plain.ends_with(".git"))
-        || (plain.starts_with("file://") && plain.ends_with(".git"))
+    dockerfile::remote::is_repository(context) || (plain.starts_with("file://") && plain.ends_with(".git"))
 }
 
-/// `URL[#ref[:directory]]`, with its submodules.
+/// Checks out `URL[?query][#ref[:directory]]`, with its submodules.
 pub(super) fn fetch(context: &str) -> Result<(Temporary, PathBuf), Failure> {
-    let (url, fragment) = context.split_once('#').unwrap_or((context, ""));
-    let (reference, directory) = fragment.split_once(':').unwrap_or((fragment, ""));
-    let url = match url.starts_with("github.com/") {
-        true => format!("https://{url}"),
-        false => url.to_owned(),
-    };
-    if url.starts_with('-') || reference.starts_with('-') {
-        return Err(Failure::new(format!("invalid repository: {context}")));
-    }
+    let repository = Repository::parse(context).map_err(|error| Failure::new(error.to_string()))?;
     let temporary = Temporary::new()?;
     let root = temporary.path().to_owned();
-    let reference = if reference.is_empty() { "HEAD" } else { reference };
+    let reference = repository.reference.as_deref().unwrap_or("HEAD");
     git(&root, &["init", "--quiet", "."])?;
-    git(&root, &["remote", "add", "origin", &url])?;
-    git(
-        &root,
-        &["fetch", "--quiet", "--depth", "1", "origin", "--", reference],
-    )?;
+    git(&root, &["remote", "add", "origin", "--", &repository.url])?;
+    let all = ["fetch", "--quiet", "origin", "--", reference];
+    let newest = ["fetch", "--quiet", "--depth", "1", "origin", "--", reference];
+    // A server of plain files has no shallow copies.
+    git(&root, &newest).or_else(|failure| git(&root, &all).map_err(|_| failure))?;
     git(&root, &["checkout", "--quiet", "FETCH_HEAD"])?;
-    git(
-        &root,
-        &[
-            "submodule",
-            "--quiet",
-            "update",
-            "--init",
-            "--recursive",
-            "--depth",
-            "1",
-        ],
-    )?;
-    let path = root.join(directory.trim_start_matches('/'));
+    if let Some(commit) = &repository.commit {
+        let head = git(&root, &["rev-parse", "HEAD"])?;
+        if commit.len() < 7 || !head.starts_with(&commit.to_ascii_lowercase()) {
+            return Err(Failure::new(format!(
+                "expected checksum to match {commit}, got {head} ({repository})"
+            )));
+        }
+    }
+    if !repository.no_submodules {
+        let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
+        let shallow: Vec<&str> = update.iter().copied().chain(["--depth", "1"]).collect();
+        git(&root, &shallow).or_else(|failure| git(&root, &update).map_err(|_| failure))?;
+    }
+    let path = root.join(repository.directory.trim_start_matches('/'));
     let real = path
         .canonicalize()
-        .map_err(|error| Failure::new(format!("{directory}: {error}")))?;
+        .map_err(|error| Failure::new(format!("{}: {error}", repository.directory)))?;
     let inside = root.canonicalize().is_ok_and(|root| real.starts_with(root));
     if !inside || !real.is_dir() {
-        return Err(Failure::new(format!("{directory:?} is no directory of {url}")));
+        return Err(Failure::new(format!(
+            "{:?} is no directory of {}",
+            repository.directory, repository.url
+        )));
     }
-    // The repository's own files are no part of the context.
-    let _ = std::fs::remove_dir_all(root.join(".git"));
+    if !repository.keep_git_dir {
+        // The repository's own files are no part of the context.
+        let _ = std::fs::remove_dir_all(root.join(".git"));
+    }
     Ok((temporary, real))
 }
 
-fn git(directory: &Path, arguments: &[&str]) -> Result<(), Failure> {
+/// Runs git and answers what it prints.
+fn git(directory: &Path, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new("git")
         .args(["-c", "protocol.ext.allow=never"])
         .args(arguments)
@@ -95,7 +91,7 @@ fn git(directory: &Path, arguments: &[&str]) -> Result<(), Failure> {
         .output()
         .map_err(|error| Failure::new(format!("git, which a repository as context needs: {error}")))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let text = String::from_utf8_lossy(&output.stderr);
     Err(Failure::new(format!("git {}: {}", arguments[0], text.trim())))
@@ -107,13 +103,7 @@ mod tests {
 
     #[test]
     fn repositories_are_known_by_their_names() {
-        for name in [
-            "git@host:a/b",
-            "https://host/a.git",
-            "https://host/a.git#main:dir",
-            "github.com/a/b",
-            "git://x",
-        ] {
+        for name in ["git@host:a/b", "https://host/a.git#main:dir", "file:///srv/a.git"] {
             assert!(is_git(name), "{name}");
         }
         for name in [".", "https://host/a.tar.gz", "/srv/a.git"] {

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use client::Query;
 
-use super::{context, secrets, show};
+use super::named::Named;
+use super::outputs::Outputs;
+use super::{cache, context, metadata, secrets, show};
 use crate::app::App;
 use crate::container::options::ulimit;
 use crate::credentials;
@@ -20,17 +22,36 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
         ));
     }
     let secrets = secrets::header(&args.all("secret"))?;
-    let query = query(args, progress == show::Progress::Quiet)?;
+    for name in ["provenance", "sbom"] {
+        if !["", "false", "0"].contains(&args.text(name)) {
+            return Err(Failure::new(format!(
+                "--{name}={} is not available in this version of dhow: no attestations are made",
+                args.text(name)
+            )));
+        }
+    }
+    let outputs = Outputs::parse(args)?;
+    let keep = cache::targets(&args.all("cache-to"))?;
+    let cache_from = cache::sources(app, &args.all("cache-from")).await?;
+    let mut query =
+        query(args, progress == show::Progress::Quiet)?.with_some("cachefrom", json(&cache_from)?);
+    for tag in &outputs.tags {
+        query = query.with("t", tag);
+    }
     let iidfile = args.text("iidfile");
     if !iidfile.is_empty() && Path::new(iidfile).exists() {
         std::fs::remove_file(iidfile)
             .map_err(|error| Failure::new(format!("removing image ID file: {error}")))?;
     }
-    let context = context::open(args.arg(0), args.text("file"), args.on("compress"))?;
-    let query = query.with_some("dockerfile", &context.dockerfile);
+    let named = Named::parse(&args.all("build-context"))?;
+    let query = query.with_some("contexts", json(&named.values)?);
+    let context = context::open(args.arg(0), args.text("file"), args.on("compress"), named.trees)?;
+    let query = query
+        .with_some("dockerfile", &context.dockerfile)
+        .with_some("remote", &context.remote);
     let logins = credentials::header_for_all(app);
     let reply = app.client()?.build(query, secrets, logins, context.body).await?;
-    let shown = show::show(reply, progress).await;
+    let shown = show::show(reply, progress, outputs.print()).await;
     drop(context.temporary);
     let id = shown?;
     if !iidfile.is_empty() {
@@ -39,9 +60,18 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
                 "server did not provide an image ID. Cannot write {iidfile}"
             )));
         }
-        std::fs::write(iidfile, id).map_err(|error| Failure::new(format!("write {iidfile}: {error}")))?;
+        std::fs::write(iidfile, &id).map_err(|error| Failure::new(format!("write {iidfile}: {error}")))?;
     }
-    Ok(())
+    if args.on("check") {
+        return Ok(());
+    }
+    let quiet = progress == show::Progress::Quiet;
+    let digest = outputs.give(app, &id, quiet).await?;
+    cache::keep(app, &keep, &id).await?;
+    match args.text("metadata-file") {
+        "" => Ok(()),
+        path => metadata::write(path, &id, &outputs.tags, digest.as_deref()),
+    }
 }
 
 fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
@@ -64,7 +94,9 @@ fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
         .with_some("cgroupparent", args.text("cgroup-parent"))
         .with_some("buildargs", json(&build_args(&args.all("build-arg")))?)
         .with_some("labels", json(&labels(&args.all("label")))?)
-        .with_some("cachefrom", json(&args.all("cache-from"))?)
+        .with_some("unset", json(&args.all("unset"))?)
+        .with_some("allow", json(&args.all("allow"))?)
+        .with_some("nocachefilter", json(&args.all("no-cache-filter"))?)
         .with_some("securityopt", json(&args.all("security-opt"))?);
     let numbers = [
         ("memory", args.bytes("memory")),
@@ -76,9 +108,6 @@ fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
     ];
     for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
         query = query.with(name, number.to_string());
-    }
-    for tag in args.all("tag") {
-        query = query.with("t", tag);
     }
     for host in args.all("add-host") {
         query = query.with("extrahosts", host);

@@ -3,7 +3,6 @@
 use api_types::progress::Message;
 use client::Reply;
 
-use crate::console;
 use crate::failure::Failure;
 use crate::flags::Parsed;
 use crate::image::transfer::{Output, Picture};
@@ -34,11 +33,14 @@ impl Progress {
 }
 
 /// Shows the stream to its end; answers the image's id.
-pub(super) async fn show(mut reply: Reply, progress: Progress) -> Result<String, Failure> {
+/// With `aside` on standard error, because something else goes to standard output.
+pub(super) async fn show(mut reply: Reply, progress: Progress, aside: bool) -> Result<String, Failure> {
+    let output = if aside { Output::Error } else { Output::Out };
     let mut shown = Shown {
         id: String::new(),
         text: String::new(),
-        pulls: Picture::of(Output::Out),
+        output,
+        pulls: Picture::of(output),
     };
     let mut pending = Vec::new();
     while let Some(chunk) = reply.chunk().await? {
@@ -53,7 +55,7 @@ pub(super) async fn show(mut reply: Reply, progress: Progress) -> Result<String,
     }
     shown.line(&pending, progress)?;
     if progress == Progress::Quiet {
-        console::print(&shown.text);
+        output.print(&shown.text);
     }
     Ok(shown.id)
 }
@@ -62,6 +64,7 @@ struct Shown {
     id: String,
     /// What is printed at the end of a quiet build.
     text: String,
+    output: Output,
     /// What is pulled for the build.
     pulls: Picture,
 }
@@ -72,7 +75,8 @@ impl Shown {
             return Ok(());
         }
         if progress == Progress::RawJson {
-            console::line(String::from_utf8_lossy(line).trim_end());
+            self.output
+                .print(&format!("{}\n", String::from_utf8_lossy(line).trim_end()));
         }
         let message: Message = serde_json::from_slice(line)
             .map_err(|error| Failure::new(format!("the build's stream is broken: {error}")))?;
@@ -90,7 +94,7 @@ impl Shown {
             Progress::Plain if message.stream.is_empty() => self.pulls.take(message),
             Progress::Plain => {
                 self.pulls.end();
-                console::print(&message.stream);
+                self.output.print(&message.stream);
             }
             Progress::Quiet => self.text.push_str(&message.stream),
             Progress::RawJson => {}
