@@ -21,7 +21,7 @@ fn load_text(file: &str, flags: &[&str]) -> Result<Loaded, String> {
 #[test]
 fn every_key_stands_once_and_in_order() {
     let names = key_names();
-    assert_eq!(names.len(), 106);
+    assert_eq!(names.len(), 107);
     assert!(names.is_sorted_by(|a, b| a < b));
 }
 
