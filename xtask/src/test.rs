@@ -14,13 +14,15 @@ use crate::{build, fuzz, packages, vm_test};
 
 /// What the suites themselves use: an image's content, the oracle for filters, readers of what we write, the engines
 /// that must work with `dhow-runtime` as it is, the clients that must work with `dhow-registry`.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 19] = [
     "btrfs-progs",
     "busybox-static",
     "conmon",
     "crun",
     "docker.io",
     "docker-registry",
+    "git",
+    "openssh-client",
     "podman",
     "python3-seccomp",
     "iproute2",
