@@ -137,6 +137,7 @@ pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
         no_cache: query.flag("nocache"),
         no_cache_filter: json(call, "nocachefilter")?,
         cache_from: json(call, "cachefrom")?,
+        cache_only_from: true,
         quiet: query.flag("q"),
         explain: query.flag("explain"),
         check: query.flag("check"),

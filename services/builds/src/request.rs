@@ -53,6 +53,8 @@ pub struct BuildRequest {
     pub no_cache_filter: Vec<String>,
     /// Images whose steps count as cached.
     pub cache_from: Vec<String>,
+    /// Where such images are named, steps of other images do not count: Docker's classic builder has it so, BuildKit not.
+    pub cache_only_from: bool,
     /// Tell nothing but the id.
     pub quiet: bool,
     /// Tell why a step was or was not in the cache.

@@ -274,7 +274,9 @@ impl Stage {
             return Ok(false);
         }
         let parent = self.image.as_ref().map(|image| &image.id);
-        if let Some(image) = cache::child(&self.engine.images, parent, wanted, &self.config) {
+        let from_any = !request.cache_only_from || request.cache_from.is_empty();
+        let child = from_any.then(|| cache::child(&self.engine.images, parent, wanted, &self.config));
+        if let Some(image) = child.flatten() {
             let id = short(&image);
             self.stand_on(image)?;
             self.tell_cached().await;

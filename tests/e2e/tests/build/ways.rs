@@ -141,6 +141,30 @@ fn a_changed_file_ends_the_cache_and_a_changed_time_does_not() {
 }
 
 #[test]
+fn named_cache_sources_are_the_only_ones() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let folder = context();
+        let text = "FROM busybox\nENV KEY=value\nRUN echo one\nCOPY a.txt /\n";
+        fs::write(folder.path().join("Dockerfile"), text).expect("file");
+        let cached = |arguments: &[&str]| {
+            let output = build(docker, folder.path(), arguments, None);
+            assert_eq!(output.code, 0, "{output:?}");
+            output.stdout.matches("Using cache").count()
+        };
+        cached(&["-t", "source"]);
+        let first = docker.ok(["image", "inspect", "--format", "{{.Id}}", "source"]);
+        assert_eq!(cached(&["-t", "again", "--cache-from", "source"]), 3);
+        let again = docker.ok(["image", "inspect", "--format", "{{.Id}}", "again"]);
+        assert_eq!(again, first, "the cached steps are those of the source");
+        assert_eq!(cached(&["--cache-from", "nosuch"]), 0);
+        docker.ok(["rmi", "--force", "source", "again"]);
+        docker.ok(["image", "prune", "--force"]);
+    });
+}
+
+#[test]
 fn build_arguments_decide_about_the_steps_that_see_them() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();
