@@ -70,6 +70,7 @@ impl Attributes {
     pub(crate) fn files(self) -> (BuildRequest, Files) {
         let files = match self.upload {
             Some(path) => Files::Upload(path),
+            None if !self.request.remote.is_empty() => Files::Elsewhere,
             None => Files::Client {
                 context: self.context,
                 dockerfile: self.dockerfile,
@@ -145,7 +146,7 @@ impl Attributes {
             "dockerfilekey" => self.dockerfile = value.to_owned(),
             "context" => match upload::path(value) {
                 Some(path) => self.upload = Some(path.to_owned()),
-                None => return Err(absent(&format!("a BuildKit build of {value}"))),
+                None => request.remote = value.to_owned(),
             },
             "cache-from" => request.cache_from.extend(list(value)),
             "cache-imports" => {

@@ -31,6 +31,8 @@ pub(crate) enum Files {
     Client { context: String, dockerfile: String },
     /// An archive (or a Dockerfile alone) that the client offers under a path.
     Upload(String),
+    /// Where the request's `remote` says.
+    Elsewhere,
     /// In an archive.
     Archive(Box<dyn std::io::Read + Send>),
 }
@@ -61,6 +63,7 @@ impl Workshop {
         };
         let source = match files {
             Files::Archive(body) => Source::Archive(body),
+            Files::Elsewhere => Source::Archive(Box::new(std::io::empty())),
             Files::Upload(path) => {
                 let session = session.as_ref().ok_or_else(missing)?;
                 Source::Archive(Box::new(upload::pull(session, &path)?))

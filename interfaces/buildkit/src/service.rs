@@ -46,13 +46,12 @@ pub struct BuildKit {
 
 /// A build that docker's command asks for.
 pub struct Order {
-    /// What to build. Names for the image stand in its `tags`.
+    /// What to build. Names for the image stand in its `tags`; its `remote` says where the context is: `client-session`;
+    /// empty for the body; `upload-request` for an archive that comes in a request of its own; or a URL.
     pub request: BuildRequest,
     /// The client's session.
     pub session: String,
-    /// Where the context is: `client-session`; empty for the body; or `upload-request` for an archive that comes in a request of its own.
-    pub remote: String,
-    /// The archive of a context that is nowhere else (`remote` is empty).
+    /// The archive of a context that is nowhere else.
     pub body: Box<dyn Read + Send>,
     /// What becomes of the result, each by kind and attributes; the image is kept if there is nothing.
     pub outputs: Vec<(String, BTreeMap<String, String>)>,
@@ -63,7 +62,7 @@ impl std::fmt::Debug for Order {
         let mut shown = f.debug_struct("Order");
         shown
             .field("session", &self.session)
-            .field("remote", &self.remote);
+            .field("remote", &self.request.remote);
         shown.field("outputs", &self.outputs).finish_non_exhaustive()
     }
 }
@@ -207,7 +206,6 @@ impl BuildKit {
         let Order {
             mut request,
             session,
-            remote,
             body,
             outputs,
         } = order;
@@ -219,6 +217,7 @@ impl BuildKit {
         request.check().map_err(|error| failed(&error))?;
         let tags = std::mem::take(&mut request.tags);
         let exporters = Exporter::read_all(&outputs, tags)?;
+        let remote = std::mem::take(&mut request.remote);
         let files = match remote.as_str() {
             "" => Files::Archive(body),
             "upload-request" => Files::Archive(Box::new(self.take_upload(&request.build_id).await?)),
@@ -226,9 +225,9 @@ impl BuildKit {
                 context: "context".to_owned(),
                 dockerfile: "dockerfile".to_owned(),
             },
-            url => {
-                let text = format!("a BuildKit build of {url} is not available in this version of dhow");
-                return Err(Status::new(Code::Unimplemented, text));
+            _ => {
+                request.remote = remote;
+                Files::Elsewhere
             }
         };
         let job = Job {

@@ -100,7 +100,6 @@ pub(crate) async fn build(buildkit: &Arc<BuildKit>, call: Call) -> Outcome {
     let lines = buildkit.build(Order {
         request,
         session: call.query.text("session").to_owned(),
-        remote: call.query.text("remote").to_owned(),
         body: Box::new(reader(call.body)),
         outputs: outputs.collect(),
     });
