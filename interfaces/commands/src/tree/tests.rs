@@ -96,8 +96,8 @@ fn a_command_that_is_not_built_says_so_in_one_line() {
             "dhow swarm init is not available in this version of dhow",
         ),
         (
-            &["trust", "sign", "x"],
-            "dhow trust sign is not available in this version of dhow",
+            &["plugin", "ls"],
+            "dhow plugin ls is not available in this version of dhow",
         ),
     ] {
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
