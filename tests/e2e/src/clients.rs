@@ -100,6 +100,8 @@ impl Client {
             .args(arguments)
             .env("DOCKER_HOST", &self.host)
             .env("DOCKER_CONFIG", &self.config);
+        // docker leaves clones of repositories in it.
+        command.envs(self.config.parent().map(|folder| ("TMPDIR", folder)));
         command
             .env_remove("DOCKER_CONTEXT")
             .env("LC_ALL", "C")
