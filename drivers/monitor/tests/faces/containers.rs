@@ -277,10 +277,13 @@ fn reconnect() {
 }
 
 fn replay() {
-    let mut container = Container::new(shell("i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done"));
+    // It counts until it is told that the client is there, however long that takes.
+    let mut container = Container::new(shell(
+        "trap told=1 USR1; i=0; while [ -z \"$told\" ] || [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; echo end",
+    ));
     container.spawn(&[]).started();
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
-    // In the middle of the output.
+    // In the middle of the output; what is written shows that the trap is set.
     while std::fs::metadata(&container.plan.log.path).map_or(0, |meta| meta.len()) == 0 {
         std::thread::yield_now();
     }
@@ -297,6 +300,7 @@ fn replay() {
         Report::Attached { client: 5, position } => Some(*position),
         _ => None,
     });
+    container.daemon().send(&Request::Signal { signal: 10 });
     let options = ReadOptions {
         up_to: Some(position),
         ..ReadOptions::default()
@@ -323,7 +327,10 @@ fn replay() {
     drop(theirs);
     container.daemon().send(&Request::Release { client: 5 });
     ours.read_to_string(&mut text).expect("read");
-    let wanted: String = (0..3000).map(|n| format!("{n}\n")).collect();
+    let count = text.lines().count().saturating_sub(1);
+    assert!(count >= 3000, "{count}");
+    let wanted: String = (0..count).map(|n| format!("{n}\n")).collect();
+    let wanted = wanted + "end\n";
     assert!(text == wanted, "{} of {} bytes", text.len(), wanted.len());
 }
 
