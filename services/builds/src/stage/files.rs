@@ -23,7 +23,12 @@ impl Stage {
         });
         let ready = Arc::new(ready.await.map_err(|error| BuildError::task(&error))??);
         let mut flags = String::new();
-        let options = [("chown", &copy.chown), ("chmod", &copy.chmod)];
+        let unpack = copy.unpack.map(|on| on.to_string());
+        let options = [
+            ("chown", &copy.chown),
+            ("chmod", &copy.chmod),
+            ("unpack", &unpack),
+        ];
         for (flag, value) in options
             .into_iter()
             .filter_map(|(flag, value)| Some((flag, value.as_ref()?)))
@@ -34,7 +39,6 @@ impl Stage {
             ("link", copy.link),
             ("parents", copy.parents),
             ("keep-git-dir", copy.keep_git_dir),
-            ("unpack", copy.unpack == Some(true)),
         ];
         for (switch, _) in switches.into_iter().filter(|(_, on)| *on) {
             flags.push_str(&format!("--{switch} "));

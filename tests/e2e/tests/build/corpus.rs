@@ -671,7 +671,14 @@ fn run(docker: &Client, cases: &[Case]) {
     fs::write(folder.path().join("f"), "f\n").expect("file");
     let packed = std::process::Command::new("tar")
         .current_dir(folder.path())
-        .args(["-czf", "t.tar.gz", "f"])
+        // The same bytes each time, so that what ADD makes of them must not be found for another way to add them.
+        .args([
+            "--mtime=@1",
+            "--use-compress-program=gzip -n",
+            "-cf",
+            "t.tar.gz",
+            "f",
+        ])
         .status();
     assert!(packed.expect("tar").success());
     fs::remove_file(folder.path().join("f")).expect("file");
