@@ -2,9 +2,10 @@
 //!
 //! The runs of the engines are interleaved, and each round begins with another engine, so that a busy moment of the machine
 //! and the aftermath of a neighbour's run hit all of them; medians are compared. Each engine has roots and a network
-//! namespace of its own and is ended afterwards. `engines` starts them, `rows` are the works that are measured, `runtimes`
+//! namespace of its own and is ended afterwards. `engines` starts them, `rows` and `builds` are the works that are measured, `runtimes`
 //! the OCI runtimes alone, `resources` counts memory and bytes, `table` prints.
 
+mod builds;
 mod engines;
 mod images;
 mod registry;
@@ -56,7 +57,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.list {
-        let timed = rows::ROWS.iter().map(|row| (row.name, row.what));
+        let timed = rows::ROWS.iter().chain(builds::ROWS).map(|row| (row.name, row.what));
         timed
             .chain([runtimes::ROW])
             .chain(resources::ROWS)
@@ -88,7 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .tempdir_in("/tmp")?;
     let engines = start(arguments, &binaries, work.path())?;
     let mut table = Table::new(&engines);
-    for row in rows::ROWS.iter().filter(|row| arguments.wants(row.name)) {
+    let timed = rows::ROWS.iter().chain(builds::ROWS);
+    for row in timed.filter(|row| arguments.wants(row.name)) {
         let medians = measure(row, &engines, arguments.runs.min(row.most), work.path());
         table.add(Line::times(row.what, medians).aim(row.aim));
     }

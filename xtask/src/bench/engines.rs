@@ -84,6 +84,8 @@ impl Engine {
         let environment = vec![
             pair("DOCKER_HOST", format!("unix://{}", socket.display())),
             pair("DOCKER_CONFIG", folder.join("client").display().to_string()),
+            // Debian has no buildx, and docker's command would look for it.
+            pair("DOCKER_BUILDKIT", "0".to_owned()),
         ];
         // From here on its drop ends the daemon.
         let mut engine = Engine {

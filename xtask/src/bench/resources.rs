@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::builds;
 use super::engines::Engine;
 use super::rows;
 use super::table::{Aim, Line, Table};
 
 /// Names for `--list`.
-pub(super) const ROWS: [(&str, &str); 4] = [
+pub(super) const ROWS: [(&str, &str); 5] = [
     ("memory", "memory of the engine with 20 running containers (PSS)"),
     (
         "monitor",
@@ -20,6 +21,10 @@ pub(super) const ROWS: [(&str, &str); 4] = [
     (
         "peak",
         "most memory of the engine while it loads the 320 MB (RSS)",
+    ),
+    (
+        "build-peak",
+        "most memory of the engine while it builds from 5,000 files (RSS)",
     ),
     ("size", "size of all binaries"),
 ];
@@ -46,9 +51,17 @@ pub(super) fn measure(
     if wants("peak") {
         let most = engines
             .iter()
-            .filter_map(|engine| Some((engine.name.clone(), peak(engine, work)?)));
+            .filter_map(|engine| Some((engine.name.clone(), peak(engine, "peak", || load(engine, work))?)));
         let what = "memory: most while the 320 MB image is loaded (RSS)";
         table.add(Line::bytes(what, most.collect()));
+    }
+    if wants("build-peak") {
+        let most = engines.iter().filter_map(|engine| {
+            let peak = peak(engine, "build-peak", || build(engine, work))?;
+            Some((engine.name.clone(), peak))
+        });
+        let what = "memory: most while an image of 5,000 files and 8 × RUN is built (RSS)";
+        table.add(Line::bytes(what, most.collect()).aim(Some(Aim::Most(40e6))));
     }
     if wants("size") {
         let sizes = engines
@@ -107,9 +120,8 @@ fn memory(engines: &[Engine]) -> Result<(ByEngine, ByEngine)> {
     Ok((whole, each))
 }
 
-/// The high water mark of the daemons' resident memory, counted from just before the load; nothing for an engine without
-/// a daemon.
-fn peak(engine: &Engine, work: &Path) -> Option<f64> {
+/// The high water mark of the daemons' resident memory during some work; nothing for an engine without a daemon.
+fn peak(engine: &Engine, row: &str, work: impl FnOnce() -> Result<()>) -> Option<f64> {
     let (own, _) = programs(&engine.name);
     let folder = engine.folder().display().to_string();
     let mine: Vec<u32> = processes()
@@ -120,23 +132,32 @@ fn peak(engine: &Engine, work: &Path) -> Option<f64> {
     if mine.is_empty() {
         return None;
     }
-    let load = || -> Result<f64> {
-        rows::large(engine, work)?;
-        let _ = engine.ok(&["rmi", "-f", "large"]);
+    let measured = || -> Result<f64> {
         // proc(5): 5 resets the peak.
         mine.iter()
             .try_for_each(|pid| fs::write(format!("/proc/{pid}/clear_refs"), "5"))?;
-        engine.ok(&["load", "--input", &work.join("large.tar").display().to_string()])?;
+        work()?;
         let peaks = mine
             .iter()
             .map(|pid| field(&format!("/proc/{pid}/status"), "VmHWM:"));
-        let sum = peaks.sum::<Option<u64>>().context("VmHWM");
-        let _ = engine.ok(&["rmi", "-f", "large"]);
-        Ok(sum? as f64)
+        Ok(peaks.sum::<Option<u64>>().context("VmHWM")? as f64)
     };
-    load()
-        .inspect_err(|error| println!("  peak: {}: {error:#}", engine.name))
+    measured()
+        .inspect_err(|error| println!("  {row}: {}: {error:#}", engine.name))
         .ok()
+}
+
+fn load(engine: &Engine, work: &Path) -> Result<()> {
+    rows::large(engine, work)?;
+    let _ = engine.ok(&["rmi", "-f", "large"]);
+    engine.ok(&["load", "--input", &work.join("large.tar").display().to_string()])?;
+    let _ = engine.ok(&["rmi", "-f", "large"]);
+    Ok(())
+}
+
+fn build(engine: &Engine, work: &Path) -> Result<()> {
+    let context = builds::steps(engine, work)?.display().to_string();
+    engine.ok(&["build", "--no-cache", "--quiet", &context]).map(drop)
 }
 
 struct Process {
