@@ -1,6 +1,7 @@
 //! COPY and ADD: from sources to the archive of a layer. All blocking; every path is opened inside its root.
 
 mod destination;
+mod digests;
 mod identity;
 mod mode;
 mod sources;
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::BuildError;
 
 pub(crate) use destination::resolve;
+pub(crate) use digests::Digests;
 pub(crate) use identity::Owner;
 pub(crate) use sources::Source;
 pub(crate) use tree::Root;
@@ -42,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) link: bool,
     /// No time is later.
     pub(crate) epoch: Option<i64>,
+    /// What earlier builds have hashed.
+    pub(crate) digests: Arc<Digests>,
 }
 
 /// A source as an instruction gives it.
@@ -126,7 +130,7 @@ impl Job {
         for source in sources {
             let digest = match &source.identity {
                 Some(identity) => hex(&Sha256::digest(identity)),
-                None => tree::hash(source).map_err(|problem| self.failed(problem))?,
+                None => tree::hash(source, &self.digests).map_err(|problem| self.failed(problem))?,
             };
             let kind = if source.is_directory { "dir" } else { "file" };
             parts.push((kind, digest));

@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) epoch: Option<i64>,
     /// Directories of `--mount=type=cache`.
     pub(crate) caches: Arc<crate::step::Caches>,
+    /// Files that earlier builds have hashed.
+    pub(crate) digests: Arc<copy::Digests>,
     pub(crate) state: State,
 }
 

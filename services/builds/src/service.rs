@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::context::Source;
 use crate::contexts::Contexts;
+use crate::copy::Digests;
 use crate::engine::{Engine, State, remove_containers};
 use crate::plan::Plan;
 use crate::progress::{Progress, ProgressSender, line};
@@ -63,6 +64,7 @@ pub struct Builds {
     pub(crate) images: Arc<Images>,
     containers: Arc<Containers>,
     caches: Arc<Caches>,
+    digests: Arc<Digests>,
     /// Those that run, by the name that the client gave.
     running: Mutex<HashMap<String, Arc<Notify>>>,
 }
@@ -87,6 +89,7 @@ impl Builds {
             images: options.images,
             containers: options.containers,
             caches: Arc::new(Caches::new(caches)),
+            digests: Arc::default(),
             running: Mutex::default(),
         });
         builds.sweep().await;
@@ -204,6 +207,7 @@ impl Builds {
             id: id.to_owned(),
             epoch,
             caches: Arc::clone(&self.caches),
+            digests: Arc::clone(&self.digests),
             state: State::new(&plan, cache_from),
             plan,
             request,

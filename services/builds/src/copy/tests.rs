@@ -27,6 +27,7 @@ fn job(from: &Path, into: Option<&Path>, sources: &[&str], destination: &str) ->
         link: false,
         keep_owner: false,
         epoch: Some(1_000_000_000),
+        digests: Arc::default(),
     }
 }
 
@@ -276,4 +277,33 @@ fn archives_are_unpacked_by_add_only() {
     let mut evil = job(from.path(), None, &["t.tar"], "/d/");
     evil.sources[0].unpack = true;
     assert!(entries(evil).unwrap_err().contains("leads out of the archive"));
+}
+
+#[test]
+fn a_file_is_hashed_again_only_when_it_was_changed() {
+    let from = context();
+    let digests: Arc<Digests> = Arc::default();
+    let hash = || {
+        let job = Job {
+            digests: Arc::clone(&digests),
+            ..job(from.path(), None, &["dir"], "/d/")
+        };
+        job.prepare().map(|ready| ready.hash).unwrap()
+    };
+    let first = hash();
+    // Nothing is remembered of files that may be changed within the same tick of the clock.
+    while digests.len() < 2 {
+        assert_eq!(hash(), first);
+    }
+    assert_eq!(hash(), first, "from memory");
+    // The same size and the same time of its content: only the time of change tells.
+    let path = from.path().join("dir/x");
+    let before = path.metadata().unwrap();
+    std::fs::write(&path, "DIR/x").unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(before.modified().unwrap()).unwrap();
+    assert_eq!(path.metadata().unwrap().len(), before.len());
+    assert_ne!(hash(), first);
+    std::fs::write(&path, "dir/x").unwrap();
+    assert_eq!(hash(), first, "times do not count");
 }

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use archive::entry::Xattr;
 use archive::{Entry, EntryKind, Timestamp};
@@ -10,6 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::digests::Digests;
 use super::{Source, hex};
 
 /// Directories nested more deeply are refused.
@@ -153,27 +155,54 @@ fn attributes(fd: &OwnedFd, kind: EntryKind) -> Result<Vec<Xattr>, Errno> {
     Ok(kept)
 }
 
-/// Visits a source and everything below it in order: path in the tree, path below the source.
+/// What a walk has come to.
+pub(super) struct Here<'a> {
+    /// The path in the tree.
+    pub(super) path: &'a str,
+    /// The path below the source; empty for the source itself.
+    pub(super) below: &'a str,
+    /// Its state; that of what it leads to, if the source itself is a link.
+    pub(super) stat: Stat,
+}
+
+impl Here<'_> {
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+}
+
+/// Visits a source and everything below it in order; nothing below a directory for which `visit` says false.
 pub(super) fn walk(
     source: &Source,
-    visit: &mut dyn FnMut(&str, &str) -> Result<bool, String>,
+    visit: &mut dyn FnMut(&Here<'_>) -> Result<bool, String>,
 ) -> Result<(), String> {
     let root = &source.root;
     let mut open = vec![(source.path.clone(), String::new(), 0)];
+    // The directory of the last path: most stand in the same one as the path before.
+    let mut near: Option<(String, OwnedFd)> = None;
     while let Some((path, below, depth)) = open.pop() {
-        if !visit(&path, &below)? || depth > MAX_DEPTH {
-            continue;
-        }
-        let stat = if depth == 0 {
-            root.stat(&path)
-        } else {
-            root.lstat(&path)
+        let wrong = |errno: Errno| format!("{path}: {errno}");
+        let stat = match path.rsplit_once('/') {
+            Some((parent, name)) if depth > 0 => {
+                let directory = match near.take() {
+                    Some((known, directory)) if known == parent => directory,
+                    _ => root.open(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(wrong)?,
+                };
+                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                near = Some((parent.to_owned(), directory));
+                stat
+            }
+            _ => root.stat(&path),
         };
-        let stat = stat.map_err(|errno| format!("{path}: {errno}"))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        let here = Here {
+            path: &path,
+            below: &below,
+            stat: stat.map_err(wrong)?,
+        };
+        if !visit(&here)? || depth > MAX_DEPTH || here.kind() != FileType::Directory {
             continue;
         }
-        let names = root.names(&path).map_err(|errno| format!("{path}: {errno}"))?;
+        let names = root.names(&path).map_err(wrong)?;
         for name in names.into_iter().rev() {
             let next = if below.is_empty() {
                 name.clone()
@@ -187,13 +216,30 @@ pub(super) fn walk(
 }
 
 /// A digest over everything that matters of a source: names, kinds, permissions, owners, links, content; not the times.
-pub(super) fn hash(source: &Source) -> Result<String, String> {
+pub(super) fn hash(source: &Source, digests: &Digests) -> Result<String, String> {
     let root = &source.root;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
-    let mut visit = |path: &str, below: &str| -> Result<bool, String> {
+    let mut visit = |here: &Here<'_>| -> Result<bool, String> {
+        let (path, below) = (here.path, here.below);
         let wrong = |error: &dyn std::fmt::Display| format!("{path}: {error}");
         if source.excludes(below) {
+            return Ok(true);
+        }
+        let name = if below.is_empty() && !source.is_directory {
+            source.name()
+        } else {
+            below
+        };
+        if here.kind() == FileType::RegularFile {
+            let digest = match digests.get(&here.stat) {
+                Some(digest) => digest,
+                None => content(root, here, digests, &mut buffer).map_err(|error| wrong(&error))?,
+            };
+            let (mode, uid, gid) = (here.stat.st_mode & 0o7777, here.stat.st_uid, here.stat.st_gid);
+            let size = here.stat.st_size;
+            hasher.update(format!("{name}\0File\0{mode:o}\0{uid}:{gid}\0{size}\0"));
+            hasher.update(digest);
             return Ok(true);
         }
         let found = if below.is_empty() {
@@ -207,37 +253,53 @@ pub(super) fn hash(source: &Source) -> Result<String, String> {
             Err(Errno::NOTSUP) => return Ok(false),
             entry => entry.map_err(|errno| wrong(&errno))?,
         };
-        let name = if below.is_empty() && !source.is_directory {
-            source.name()
-        } else {
-            below
-        };
-        let kind = format!("{:?}", entry.kind);
         hasher.update(format!(
-            "{name}\0{kind}\0{:o}\0{}:{}\0{}\0",
-            entry.mode, entry.uid, entry.gid, entry.size
+            "{name}\0{:?}\0{:o}\0{}:{}\0",
+            entry.kind, entry.mode, entry.uid, entry.gid
         ));
         hasher.update(&entry.link);
         hasher.update(format!("\0{:?}\0", entry.device));
-        for (name, value) in &entry.xattrs {
-            hasher.update(name);
-            hasher.update([b'=']);
-            hasher.update(value);
-            hasher.update([0]);
-        }
-        if entry.kind == EntryKind::File {
-            let mut file = std::fs::File::from(root.open(path, OFlags::RDONLY).map_err(|e| wrong(&e))?);
-            loop {
-                match file.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(count) => hasher.update(&buffer[..count]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(wrong(&error)),
-                }
-            }
-        }
+        hasher.update(attributes_digest(&entry.xattrs));
         Ok(true)
     };
     walk(source, &mut visit)?;
     Ok(hex(&hasher.finalize()))
+}
+
+/// The digest of a file's content and attributes, which is remembered if the file was not changed meanwhile.
+fn content(root: &Root, here: &Here<'_>, digests: &Digests, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let follow = if here.below.is_empty() {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
+    let fd = root.open(here.path, OFlags::RDONLY | OFlags::NONBLOCK | follow)?;
+    let entry = describe(&fd, "")?;
+    let mut hasher = Sha256::new();
+    hasher.update(attributes_digest(&entry.xattrs));
+    let mut file = std::fs::File::from(fd);
+    loop {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let digest = hasher.finalize().into();
+    let after = rustix::fs::fstat(&file)?;
+    digests.put(&here.stat, &after, digest, began.as_nanos());
+    Ok(digest)
+}
+
+fn attributes_digest(xattrs: &[Xattr]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for (name, value) in xattrs {
+        hasher.update(name);
+        hasher.update([b'=']);
+        hasher.update((value.len() as u64).to_le_bytes());
+        hasher.update(value);
+    }
+    hasher.finalize().into()
 }

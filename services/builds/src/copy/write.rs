@@ -210,7 +210,8 @@ impl Ready {
         itself: bool,
     ) -> Result<(), String> {
         let from = &source.root;
-        tree::walk(source, &mut |path, below| {
+        tree::walk(source, &mut |here| {
+            let (path, below) = (here.path, here.below);
             if source.excludes(below) || (below.is_empty() && !itself) {
                 return Ok(true);
             }

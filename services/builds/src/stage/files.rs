@@ -104,6 +104,7 @@ impl Stage {
             keep_owner: copy.from.is_some(),
             link: copy.link,
             epoch: self.engine.epoch,
+            digests: Arc::clone(&self.engine.digests),
         })
     }
 

@@ -172,6 +172,7 @@ impl Mounted {
             link: false,
             keep_owner: true,
             epoch: None,
+            digests: Arc::clone(&stage.engine.digests),
         };
         let ready = tokio::task::spawn_blocking(move || job.prepare());
         let ready = ready.await.map_err(|error| BuildError::task(&error))??;
