@@ -57,7 +57,10 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.list {
-        let timed = rows::ROWS.iter().chain(builds::ROWS).map(|row| (row.name, row.what));
+        let timed = rows::ROWS
+            .iter()
+            .chain(builds::ROWS)
+            .map(|row| (row.name, row.what));
         timed
             .chain([runtimes::ROW])
             .chain(resources::ROWS)

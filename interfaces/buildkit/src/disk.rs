@@ -1,12 +1,13 @@
 //! What builds keep on disk for later: copies of clients' directories, and the directories of cache mounts.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{
     DiskUsageRequest, DiskUsageResponse, PruneRequest, UsageRecord,
 };
+use builds::{PruneOptions, Pruned};
 use tokio::sync::mpsc;
 
 use crate::grpc::{self, Code, Reply, Status};
@@ -57,36 +58,26 @@ pub(crate) async fn usage(kit: &BuildKit, request: DiskUsageRequest) -> Result<D
     })
 }
 
-/// `Prune`: everything goes that no build uses now.
+/// `Prune`: what no build uses now goes, as far as the bounds say.
 pub(crate) async fn prune(kit: &BuildKit, request: PruneRequest) -> Result<Reply, Status> {
     no_filters(&request.filter)?;
-    let bounds = [
-        ("keep-duration", request.keep_duration),
-        ("reserved-space", request.reserved_space),
-        ("max-used-space", request.max_used_space),
-        ("min-free-space", request.min_free_space),
-    ];
-    if let Some((name, _)) = bounds.iter().find(|(_, value)| *value != 0) {
-        let text = format!(
-            "{name} is not available in this version of dhow: all caches are removed that no step uses"
-        );
+    if request.min_free_space != 0 {
+        let text =
+            "min-free-space is not available in this version of dhow: reserved-space and max-used-space are";
         return Err(Status::new(Code::Unimplemented, text));
     }
-    let contexts = kit.prune_contexts().await;
-    let caches = kit.workshop.builds.prune().await;
-    let mut records: Vec<UsageRecord> = contexts
-        .into_iter()
-        .map(|(id, size)| record(id, size, "source.local"))
-        .collect();
-    // The builder knows how much they were in all.
-    let mut size = caches.reclaimed;
-    for id in caches.deleted {
-        records.push(record(id, std::mem::take(&mut size), "exec.cachemount"));
-    }
-    let (sender, receiver) = mpsc::channel(records.len().max(1));
-    for record in records {
+    let bytes = |number: i64| u64::try_from(number).unwrap_or_default();
+    let age = Duration::from_nanos(bytes(request.keep_duration));
+    let options = PruneOptions {
+        before: (!age.is_zero()).then(|| SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH)),
+        keep: bytes(request.reserved_space).max(bytes(request.max_used_space)),
+        ..PruneOptions::default()
+    };
+    let pruned = kit.prune(options).await;
+    let (sender, receiver) = mpsc::channel(pruned.len().max(1));
+    for gone in pruned {
         // There is room for each.
-        let _ = sender.try_send(Ok(record));
+        let _ = sender.try_send(Ok(record(gone.id, gone.size, gone.kind)));
     }
     Ok(grpc::stream(receiver))
 }
@@ -101,11 +92,11 @@ fn record(id: String, size: u64, kind: &str) -> UsageRecord {
 }
 
 impl BuildKit {
-    /// Removes the copies of clients' directories that no build uses; answers their names and sizes in bytes.
-    pub async fn prune_contexts(&self) -> Vec<(String, u64)> {
+    /// Removes what builds keep for later and no build uses: copies of clients' directories, and cache mounts.
+    pub async fn prune(&self, options: PruneOptions) -> Vec<Pruned> {
         let kept = Arc::clone(&self.workshop.kept);
-        tokio::task::spawn_blocking(move || kept.prune())
-            .await
-            .unwrap_or_default()
+        let listing = tokio::task::spawn_blocking(move || kept.prunable());
+        let copies = listing.await.unwrap_or_default();
+        self.workshop.builds.prune(copies, options).await
     }
 }

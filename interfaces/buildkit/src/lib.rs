@@ -9,6 +9,7 @@
 mod attributes;
 mod board;
 mod bridge;
+mod contexts;
 mod control;
 mod disk;
 mod export;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::board::Board;
 use crate::bridge::Forwards;
+use crate::contexts::Waiting;
 use crate::export::Exporter;
 use crate::grpc::{Code, Status};
 use crate::job::{Files, Job, Workshop, failed};
@@ -42,6 +43,7 @@ pub struct BuildKit {
     new_board: Notify,
     uploads: Mutex<HashMap<String, Upload>>,
     uploaded: Notify,
+    pub(crate) waiting: Waiting,
 }
 
 /// A build that docker's command asks for.
@@ -135,6 +137,7 @@ impl BuildKit {
             new_board: Notify::new(),
             uploads: Mutex::default(),
             uploaded: Notify::new(),
+            waiting: Waiting::default(),
         }))
     }
 

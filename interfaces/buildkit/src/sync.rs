@@ -6,6 +6,7 @@
 //! and link are the same is not asked for again.
 
 mod kept;
+mod listed;
 mod stat;
 mod tree;
 
@@ -17,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub(crate) use kept::{Kept, KeptTree};
+pub(crate) use listed::Listed;
 pub(crate) use stat::mode_of;
 use stat::{Entry, Kind};
 use tree::{Incoming, Tree};

@@ -23,6 +23,7 @@ mod stream;
 mod system;
 mod volumes;
 
+pub use builds::ListedContext;
 pub use call::{Body, Reply};
 pub use connection::{Client, NEWEST};
 pub use containers::{AttachOptions, LogsOptions, WaitCondition, parse_stat};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use ::builds::{BuildRequest, Builds, ProgressReceiver, Secret, Source, progress};
+use ::builds::{BuildRequest, Builds, ProgressReceiver, PruneOptions, Secret, Source, progress};
 use api_types::container::{HostConfig, Ulimit};
 use api_types::progress::Message;
 use base64::Engine as _;
@@ -34,7 +34,10 @@ pub(crate) async fn build(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Ca
     refuse_what_is_not_classic(&call)?;
     let request = request(&call)?;
     request.check()?;
-    let source = Source::Archive(Box::new(reader(call.body)));
+    let source = match call.query.text("kept").to_owned() {
+        name if name.is_empty() => Source::Archive(Box::new(reader(call.body))),
+        name => buildkit.listed_context(&name, reader(call.body)).await?,
+    };
     let (sender, mut receiver) = progress();
     let running = tokio::spawn(async move { builds.build(request, source, sender).await.map(drop) });
     // What fails at once is a status of its own.
@@ -64,6 +67,19 @@ pub(crate) async fn build(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Ca
             Some((Ok(text), state))
         }),
     )
+}
+
+/// `POST /build/context`, of `dhow build` only: a list of files; the reply says which of them are not here yet.
+pub(crate) async fn list_context(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Listed {
+        id: String,
+        wanted: Vec<u32>,
+    }
+    let key = call.query.text("key").to_owned();
+    let (id, wanted) = buildkit.list_context(&key, reader(call.body)).await?;
+    reply::ok(&Listed { id, wanted })
 }
 
 /// How often a silent build sends a blank line. A client may close its half of the connection and go on listening, so that
@@ -216,42 +232,47 @@ fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
 }
 
 /// `POST /build/prune`; `all` makes no difference, as what is kept for later is never dangling.
-pub(crate) async fn prune(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Call) -> Outcome {
-    for name in [
-        "keep-storage",
-        "reserved-space",
-        "max-used-space",
-        "min-free-space",
-    ] {
-        if !matches!(call.query.text(name), "" | "0") {
-            return Err(Failure::new(
-                fault::Kind::NotImplemented,
-                format!(
-                    "{name} is not available in this version of dhow: all caches are removed that no step uses"
-                ),
-            ));
-        }
-    }
-    if !matches!(call.query.text("filters"), "" | "{}" | "null") {
+pub(crate) async fn prune(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
+    if !matches!(call.query.text("min-free-space"), "" | "0") {
         return Err(Failure::new(
             fault::Kind::NotImplemented,
-            "filters of the build cache are not available in this version of dhow",
+            "min-free-space is not available in this version of dhow: reserved-space and max-used-space are",
         ));
     }
+    let mut keep = 0;
+    for name in ["keep-storage", "reserved-space", "max-used-space"] {
+        let bytes: Option<i64> = call.query.number(name)?;
+        keep = keep.max(
+            bytes
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or_default(),
+        );
+    }
+    let filters = call.query.filters()?;
+    let known = filters.accept_only(&["until", "unused-for", "id", "type"]);
+    known.map_err(|error| Failure::bad(error.to_string()))?;
+    let all = |name: &str| -> Vec<String> { filters.values(name).map(str::to_owned).collect() };
+    let mut before = None;
+    for text in all("until").iter().chain(&all("unused-for")) {
+        let seconds = u64::try_from(crate::instant::seconds(text)?).unwrap_or_default();
+        before = Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    }
+    let options = PruneOptions {
+        before,
+        ids: all("id"),
+        kinds: all("type"),
+        keep,
+    };
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Report {
         caches_deleted: Vec<String>,
         space_reclaimed: u64,
     }
-    let mut pruned = builds.prune().await;
-    for (name, size) in buildkit.prune_contexts().await {
-        pruned.deleted.push(name);
-        pruned.reclaimed += size;
-    }
+    let pruned = buildkit.prune(options).await;
     reply::ok(&Report {
-        caches_deleted: pruned.deleted,
-        space_reclaimed: pruned.reclaimed,
+        space_reclaimed: pruned.iter().map(|gone| gone.size).sum(),
+        caches_deleted: pruned.into_iter().map(|gone| gone.id).collect(),
     })
 }
 

@@ -32,5 +32,5 @@ pub use pack::{PackOptions, PackStats, PackWhiteouts, pack, pack_changes};
 pub use reader::Reader;
 pub use split::{Recorder, rebuild};
 pub use tree::remove_tree;
-pub use unpack::{Devices, Owner, UnpackOptions, UnpackStats, Verdict, Whiteouts, unpack};
+pub use unpack::{Devices, FindLink, Owner, UnpackOptions, UnpackStats, Verdict, Whiteouts, unpack};
 pub use writer::Writer;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io::BufRead;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::{Entry, IdMap, Limits, Recorder, UnpackError};
 
 mod attributes;
+mod links;
 mod place;
 mod whiteouts;
 mod work;
@@ -67,6 +68,9 @@ pub enum Verdict {
 /// Sees, changes or leaves out an entry.
 pub type OnEntry<'a> = dyn FnMut(&mut Entry) -> Verdict + 'a;
 
+/// Finds the file that an entry was made of.
+pub type FindLink<'a> = dyn FnMut(&Entry) -> Option<OwnedFd> + 'a;
+
 /// How to unpack.
 pub struct UnpackOptions<'a> {
     /// Default: [`Whiteouts::Literal`].
@@ -82,6 +86,10 @@ pub struct UnpackOptions<'a> {
     pub limits: Limits,
     /// Called for every entry before anything is done with it; may rename it, change its owner or leave it out.
     pub on_entry: Option<&'a mut OnEntry<'a>>,
+    /// Finds files that need not be written again: one that has what the entry says (size, permissions, owner, time) is
+    /// linked, or its data shared where the file system can do that. It must have the data of the entry and must never
+    /// be changed.
+    pub links: Option<&'a mut FindLink<'a>>,
     /// Receives the tar-split record.
     pub record: Option<Recorder<'a>>,
     /// With `record`: a directory (made when needed; same file system, outside the root) that keeps the files that
@@ -101,6 +109,7 @@ impl Default for UnpackOptions<'_> {
             replace_directories: true,
             limits: Limits::default(),
             on_entry: None,
+            links: None,
             record: None,
             attic: None,
         }

@@ -32,6 +32,13 @@ pub enum Source {
         /// Whatever must live as long as the directory is in use.
         guard: Box<dyn Any + Send + Sync>,
     },
+    /// The same with the Dockerfile and the rules in it: what the rules leave out of these is taken away.
+    Kept {
+        /// Where it is.
+        path: PathBuf,
+        /// Whatever must live as long as the directory is in use.
+        guard: Box<dyn Any + Send + Sync>,
+    },
 }
 
 impl std::fmt::Debug for Source {
@@ -39,6 +46,7 @@ impl std::fmt::Debug for Source {
         match self {
             Self::Archive(_) => f.write_str("Archive"),
             Self::Directory { path, .. } => f.debug_tuple("Directory").field(path).finish(),
+            Self::Kept { path, .. } => f.debug_tuple("Kept").field(path).finish(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod destination;
 mod digests;
 mod identity;
+mod links;
 mod mode;
 mod sources;
 mod tree;
@@ -20,6 +21,8 @@ use crate::BuildError;
 pub(crate) use destination::resolve;
 pub(crate) use digests::Digests;
 pub(crate) use identity::Owner;
+use links::Origins;
+pub(crate) use links::links;
 pub(crate) use sources::Source;
 pub(crate) use tree::Root;
 pub(crate) use write::{clamp, make_directory};
@@ -85,6 +88,8 @@ pub(crate) struct Ready {
     mode: Option<mode::Mode>,
     /// `file:…`, `dir:…`, `multi:…`: what the cache knows the content by.
     pub(crate) hash: String,
+    /// Where the files of the layer come from, for links.
+    origins: Origins,
 }
 
 impl Job {
@@ -122,6 +127,7 @@ impl Job {
             owner,
             mode,
             hash,
+            origins: Origins::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use containers::{Containers, RemoveRequest};
-use images::{BuiltLayer, Hold, Image, Images, Use, WriteArchive};
+use images::{BuiltLayer, FindFile, Hold, Image, Images, Use, WriteArchive};
 use oci::digest::Digest;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::task::JoinSet;
@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) epoch: Option<i64>,
     /// Directories of `--mount=type=cache`.
     pub(crate) caches: Arc<crate::step::Caches>,
+    /// Steps that builds are making now.
+    pub(crate) turns: Arc<crate::turns::Turns>,
     /// Files that earlier builds have hashed.
     pub(crate) digests: Arc<copy::Digests>,
     pub(crate) state: State,
@@ -192,13 +194,17 @@ impl Engine {
         &self,
         below: Option<&Image>,
         write: WriteArchive,
+        links: Option<FindFile>,
     ) -> Result<Option<BuiltLayer>, BuildError> {
         // Both ends of the pipe fail when the writing one does, and only that one knows why.
         let cause = Arc::new(OnceLock::new());
         let told = Arc::clone(&cause);
         let write: WriteArchive =
             Box::new(move |out| write(out).inspect_err(|error| _ = told.set(error.to_string())));
-        let made = self.images.build_layer(below.map(|image| &image.id), write).await;
+        let made = self
+            .images
+            .build_layer(below.map(|image| &image.id), write, links)
+            .await;
         made.map_err(|error| match cause.get() {
             Some(cause) => BuildError::Instruction(cause.clone()),
             None => BuildError::part(error),

@@ -37,6 +37,11 @@ impl Builds {
                 };
                 return Ok((context, contexts));
             }
+            Source::Kept { path, guard } => {
+                let mut context = context::open(path, &request.dockerfile)?;
+                context.guard = Some(guard);
+                return Ok((context, contexts));
+            }
         };
         let (path, build) = (directory.join("context"), directory.to_owned());
         let name = request.dockerfile.clone();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api_types::progress::Message;
 use containers::Containers;
 use dockerfile::Dockerfile;
-use events::{Events, Kind};
+use events::Events;
 use images::{Hold, Image, Images, SquashOptions};
 use tokio::sync::Notify;
 
@@ -19,6 +19,7 @@ use crate::plan::Plan;
 use crate::progress::{Progress, ProgressSender, line};
 use crate::stage::{Built, short};
 use crate::step::Caches;
+use crate::turns::Turns;
 use crate::{BuildError, BuildRequest, Needs, check};
 
 /// What the service needs to open.
@@ -36,15 +37,6 @@ pub struct OpenOptions {
     pub containers: Arc<Containers>,
 }
 
-/// What [`Builds::prune`] took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildPrune {
-    /// What was deleted.
-    pub deleted: Vec<String>,
-    /// Bytes.
-    pub reclaimed: u64,
-}
-
 /// A build that ended well.
 #[derive(Debug)]
 pub struct Finished {
@@ -60,11 +52,12 @@ pub struct Builds {
     root: PathBuf,
     /// Volatile files by id of the build.
     volatile: PathBuf,
-    events: Arc<Events>,
+    pub(crate) events: Arc<Events>,
     pub(crate) images: Arc<Images>,
     containers: Arc<Containers>,
-    caches: Arc<Caches>,
+    pub(crate) caches: Arc<Caches>,
     digests: Arc<Digests>,
+    turns: Arc<Turns>,
     /// Those that run, by the name that the client gave.
     running: Mutex<HashMap<String, Arc<Notify>>>,
 }
@@ -77,7 +70,11 @@ impl Builds {
     pub async fn open(options: OpenOptions) -> Result<Arc<Self>, BuildError> {
         let root = options.data_root.join("builds");
         let caches = root.join("cache");
-        for path in [root.join("running"), caches.clone()] {
+        for path in [
+            root.join("running"),
+            caches.clone(),
+            caches.with_extension("used"),
+        ] {
             std::fs::create_dir_all(&path).map_err(crate::error::file("create", &path))?;
         }
         let volatile = options.exec_root.join("builds");
@@ -90,6 +87,7 @@ impl Builds {
             containers: options.containers,
             caches: Arc::new(Caches::new(caches)),
             digests: Arc::default(),
+            turns: Arc::default(),
             running: Mutex::default(),
         });
         builds.sweep().await;
@@ -208,6 +206,7 @@ impl Builds {
             epoch,
             caches: Arc::clone(&self.caches),
             digests: Arc::clone(&self.digests),
+            turns: Arc::clone(&self.turns),
             state: State::new(&plan, cache_from),
             plan,
             request,
@@ -303,28 +302,6 @@ impl Builds {
         if let Some(cancel) = self.lock().get(name) {
             cancel.notify_one();
         }
-    }
-
-    /// Takes away the cache mounts that no step uses now. The images of steps go with `docker image prune`.
-    pub async fn prune(&self) -> BuildPrune {
-        let caches = Arc::clone(&self.caches);
-        let pruning = tokio::task::spawn_blocking(move || {
-            let mut pruned = BuildPrune::default();
-            for (path, _lock) in caches.idle() {
-                let size = size_of(&path);
-                if std::fs::remove_dir_all(&path).is_ok() {
-                    pruned.reclaimed += size;
-                    pruned
-                        .deleted
-                        .extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
-                }
-            }
-            pruned
-        });
-        let pruned = pruning.await.unwrap_or_default();
-        let attributes = [("reclaimed".to_owned(), pruned.reclaimed.to_string())];
-        self.events.publish(Kind::Builder, "prune", "", attributes.into());
-        pruned
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Notify>>> {

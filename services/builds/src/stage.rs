@@ -12,6 +12,7 @@ use images::{BuiltLayer, Hold, Image};
 use jiff::Timestamp;
 use oci::image::{History, ImageConfig, RootFs, RunConfig};
 use oci::platform::Platform;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::BuildError;
 use crate::cache;
@@ -54,6 +55,12 @@ pub(crate) struct Stage {
     pub(crate) args: BTreeMap<String, Option<String>>,
     /// All steps so far were in the cache.
     cached: bool,
+}
+
+/// The right to make a step that no other build makes meanwhile.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _mine: Option<OwnedMutexGuard<()>>,
 }
 
 /// Builds a stage.
@@ -259,20 +266,46 @@ impl Stage {
         }
     }
 
-    /// Looks the step up; true when it is there and the stage stands on it now.
-    pub(crate) async fn probe(&mut self, wanted: &RunConfig) -> Result<bool, BuildError> {
+    /// Looks a step up that takes its time: one that another build is making now is waited for. Nothing when it is there;
+    /// else nobody makes it before what is answered is dropped.
+    pub(crate) async fn probe_in_turn(&mut self, wanted: &RunConfig) -> Result<Option<Turn>, BuildError> {
+        let turn = if self.uses_cache().is_ok() {
+            let parent = self.image.as_ref().map(|image| &image.id);
+            let (turn, waited) = self.engine.turns.take(parent, wanted).await;
+            // What another build has just made is as good as one's own, whatever was in the cache before.
+            self.cached |= waited;
+            Some(turn)
+        } else {
+            None
+        };
+        Ok(match self.probe(wanted).await? {
+            true => None,
+            false => Some(Turn { _mine: turn }),
+        })
+    }
+
+    /// Whether steps are looked up at all; if not, why.
+    fn uses_cache(&self) -> Result<(), &'static str> {
         let request = &self.engine.request;
         let filtered = |name: &String| self.engine.plan.file.stage(name, usize::MAX) == Some(self.index);
-        let refused = match () {
-            () if request.no_cache => Some("--no-cache"),
-            () if request.no_cache_filter.iter().any(filtered) => Some("--no-cache-filter"),
-            () if !self.cached => Some("an earlier step was not in the cache"),
-            () => None,
+        match () {
+            () if request.no_cache => Err("--no-cache"),
+            () if request.no_cache_filter.iter().any(filtered) => Err("--no-cache-filter"),
+            () => Ok(()),
+        }
+    }
+
+    /// Looks the step up; true when it is there and the stage stands on it now.
+    pub(crate) async fn probe(&mut self, wanted: &RunConfig) -> Result<bool, BuildError> {
+        let refused = match self.uses_cache() {
+            Ok(()) if !self.cached => Err("an earlier step was not in the cache"),
+            other => other,
         };
-        if let Some(why) = refused {
+        if let Err(why) = refused {
             self.explain(&format!("not cached: {why}")).await;
             return Ok(false);
         }
+        let request = &self.engine.request;
         let parent = self.image.as_ref().map(|image| &image.id);
         let from_any = !request.cache_only_from || request.cache_from.is_empty();
         let child = from_any.then(|| cache::child(&self.engine.images, parent, wanted, &self.config));

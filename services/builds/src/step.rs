@@ -1,5 +1,6 @@
 //! RUN: a container like all others, made of the image before, whose changes become a layer.
 
+mod caches;
 mod mounts;
 mod output;
 
@@ -17,7 +18,7 @@ use crate::configure::shell;
 use crate::copy::clamp;
 use crate::stage::Stage;
 
-pub(crate) use mounts::Caches;
+pub(crate) use caches::Caches;
 use mounts::Mounted;
 
 /// Runs a program and keeps what it changed.
@@ -32,9 +33,9 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
     let argv = argv(stage, run);
     let variables = variables(stage);
     let wanted = stage.wanted(cache_words(run, &mounted, &variables, &argv));
-    if stage.probe(&wanted).await? {
+    let Some(_turn) = stage.probe_in_turn(&wanted).await? else {
         return Ok(());
-    }
+    };
     let image = image_to_run(stage).await?;
     let request = request(stage, run, &image, &mounted, &variables, argv.clone());
     let id = stage.engine.create_container(image, request).await?;

@@ -1,6 +1,7 @@
 //! What the builder needs: layers made on the way to an image, and the images that stand on another.
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use oci::digest::Digest;
@@ -12,6 +13,8 @@ use crate::{Image, ImageError, Images};
 
 /// Writes an archive.
 pub type WriteArchive = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+/// Finds the file that an entry of an archive was made of, by the entry's path: a layer may have it by a link.
+pub type FindFile = Box<dyn FnMut(&[u8]) -> Option<OwnedFd> + Send>;
 /// Passes an archive on, changed.
 pub type FilterArchive = Box<dyn FnOnce(&mut dyn Read, &mut dyn Write) -> io::Result<()> + Send>;
 
@@ -39,7 +42,8 @@ impl Images {
     }
 
     /// Makes a layer above the image `below` from the archive that `write` writes; it is unpacked and hashed on the way.
-    /// Nothing comes of an archive without entries.
+    /// What `find` finds is linked, not written again; such files must never be changed. Nothing comes of an archive
+    /// without entries.
     ///
     /// # Errors
     /// [`ImageError`]; nothing is left behind then.
@@ -47,13 +51,18 @@ impl Images {
         self: &Arc<Self>,
         below: Option<&Digest>,
         write: WriteArchive,
+        find: Option<FindFile>,
     ) -> Result<Option<BuiltLayer>, ImageError> {
         let below = below.cloned();
         self.blocking(move |images| {
             let below = images.image_pin(below.as_ref())?;
             let (_, staged) = piped(
                 |out| write(out).map_err(stream("write layer")),
-                |archive| images.layers.stage(below.as_ref().map(Pin::chain), archive),
+                |archive| {
+                    images
+                        .layers
+                        .stage_with(below.as_ref().map(Pin::chain), archive, find)
+                },
             )?;
             images.built(below.as_ref(), staged)
         })

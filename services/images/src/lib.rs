@@ -40,7 +40,7 @@ mod squash;
 mod state;
 mod transfer;
 
-pub use build::{BuiltLayer, FilterArchive, WriteArchive};
+pub use build::{BuiltLayer, FilterArchive, FindFile, WriteArchive};
 pub use collect::GcPolicy;
 pub use compare::shown_change;
 pub use container_layer::{ContainerLayer, ContainerSize};

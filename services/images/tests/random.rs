@@ -195,7 +195,12 @@ impl Worker {
             let image = self.images.resolve(&name).unwrap();
             let archive = tar(&[("built", b"built")]);
             let write = Box::new(move |out: &mut dyn Write| out.write_all(&archive));
-            drop(self.images.build_layer(Some(&image.id), write).await.unwrap());
+            drop(
+                self.images
+                    .build_layer(Some(&image.id), write, None)
+                    .await
+                    .unwrap(),
+            );
             return;
         }
         let made = self.new_name();

@@ -3,6 +3,8 @@
 
 #[path = "build/corpus.rs"]
 mod corpus;
+#[path = "build/kept.rs"]
+mod kept;
 #[path = "build/pulls.rs"]
 mod pulls;
 #[path = "build/results.rs"]

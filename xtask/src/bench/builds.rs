@@ -80,7 +80,12 @@ pub(super) fn steps(engine: &Engine, work: &Path) -> Result<PathBuf> {
 
 fn many(engine: &Engine, work: &Path) -> Result<PathBuf> {
     let text = "FROM busybox\nCOPY . /files\nCMD [\"true\"]\n";
-    context(&work.join(format!("build-many-{}", engine.name)), MANY_FILES, 400, text)
+    context(
+        &work.join(format!("build-many-{}", engine.name)),
+        MANY_FILES,
+        400,
+        text,
+    )
 }
 
 fn stages(engine: &Engine, work: &Path) -> Result<PathBuf> {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use builds::size_of;
+use builds::{Prunable, size_of};
 use oci::digest::Digest;
 use tokio::sync::OwnedMutexGuard;
 
@@ -15,6 +15,8 @@ use crate::grpc::{Code, Status};
 pub(super) const TREE: &str = "tree";
 /// Copies that are kept; the one that was used least lately goes first.
 const MOST: usize = 32;
+/// What BuildKit calls such copies.
+pub(crate) const SOURCE: &str = "source.local";
 /// Names of copies that no later build can use.
 const PRIVATE: &str = "private-";
 
@@ -147,17 +149,19 @@ impl Kept {
         })
     }
 
-    /// Removes all copies that no build uses; answers their names and sizes in bytes.
-    pub(crate) fn prune(&self) -> Vec<(String, u64)> {
-        let mut pruned = Vec::new();
-        for (path, _, _lock) in self.idle() {
-            let size = size_of(&path);
-            if remove(&path) {
-                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-                pruned.push((name.unwrap_or_default(), size));
-            }
-        }
-        pruned
+    /// All copies that no build uses.
+    pub(crate) fn prunable(&self) -> Vec<Prunable> {
+        let idle = self.idle().into_iter();
+        let prunable = idle.filter_map(|(path, used, lock)| {
+            Some(Prunable {
+                id: path.file_name()?.to_string_lossy().into_owned(),
+                kind: SOURCE,
+                used,
+                path,
+                guard: Box::new(lock),
+            })
+        });
+        prunable.collect()
     }
 
     /// What all copies are called, their sizes in bytes, and when they were used last.
@@ -225,6 +229,10 @@ fn remove(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn prune(kept: &Kept) -> usize {
+        kept.prunable().iter().filter(|copy| copy.remove()).count()
+    }
+
     #[test]
     fn a_copy_is_found_again_unless_a_build_uses_it_or_nobody_named_it() {
         let folder = tempfile::tempdir().unwrap();
@@ -232,7 +240,7 @@ mod tests {
         let first = kept.take("key", "context").unwrap();
         let path = first.files();
         assert_ne!(kept.take("key", "context").unwrap().files(), path, "it is in use");
-        assert!(kept.prune().len() == 1, "that of the second build");
+        assert!(prune(&kept) == 1, "that of the second build");
         drop(first);
         assert_eq!(kept.take("key", "context").unwrap().files(), path);
         assert_ne!(kept.take("key", "other").unwrap().files(), path);
@@ -240,7 +248,7 @@ mod tests {
         let private = nameless.files();
         drop(nameless);
         assert!(!private.parent().unwrap().exists());
-        assert_eq!(kept.prune().len(), 2);
+        assert_eq!(prune(&kept), 2);
         let again = |new_boot| Kept::open(folder.path().join("kept"), new_boot).unwrap();
         drop(kept.take("key", "context").unwrap());
         assert_eq!(again(false).list().len(), 1);

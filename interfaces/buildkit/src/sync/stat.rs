@@ -79,9 +79,6 @@ impl Entry {
             let text = format!("the client sent {:?}: {why}", stat.path);
             Err(Status::new(Code::InvalidArgument, text))
         };
-        if !is_clean(&stat.path) {
-            return refuse("a path must be relative and clean");
-        }
         let kind = match stat.mode {
             mode if mode & go::DIRECTORY != 0 => Kind::Directory,
             mode if mode & go::SYMLINK != 0 => Kind::Symlink,
@@ -91,15 +88,6 @@ impl Entry {
             mode if mode & go::IRREGULAR != 0 => return refuse("it is of no kind that is known"),
             _ => Kind::File,
         };
-        let bad_link = match kind {
-            Kind::Symlink => {
-                stat.linkname.is_empty() || stat.linkname.len() >= PATH_MAX || stat.linkname.contains('\0')
-            }
-            _ => !stat.linkname.is_empty() && !is_clean(&stat.linkname),
-        };
-        if bad_link {
-            return refuse("its link leads nowhere");
-        }
         let Ok(size) = u64::try_from(stat.size) else {
             return refuse("its size is negative");
         };
@@ -117,7 +105,7 @@ impl Entry {
             })
             .collect();
         xattrs.sort();
-        Ok(Self {
+        checked(Self {
             path: stat.path,
             kind,
             mode,
@@ -126,6 +114,27 @@ impl Entry {
             link: stat.linkname,
             xattrs,
         })
+    }
+}
+
+/// An entry whose paths lead nowhere else.
+///
+/// # Errors
+/// Its path leads out of the directory, or its link nowhere.
+pub(super) fn checked(entry: Entry) -> Result<Entry, Status> {
+    let refuse = |why: &str| {
+        let text = format!("the client sent {:?}: {why}", entry.path);
+        Err(Status::new(Code::InvalidArgument, text))
+    };
+    let link = &entry.link;
+    let bad_link = match entry.kind {
+        Kind::Symlink => link.is_empty() || link.len() >= PATH_MAX || link.contains('\0'),
+        _ => !link.is_empty() && !is_clean(link),
+    };
+    match () {
+        () if !is_clean(&entry.path) => refuse("a path must be relative and clean"),
+        () if bad_link => refuse("its link leads nowhere"),
+        () => Ok(entry),
     }
 }
 

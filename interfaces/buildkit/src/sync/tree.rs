@@ -41,6 +41,11 @@ fn failed<'a>(what: &'a str, path: &'a str) -> impl Fn(Errno) -> Status + 'a {
     move |errno| Status::new(Code::Internal, format!("{what} {path:?} of the context: {errno}"))
 }
 
+fn twice(entry: &Entry) -> Status {
+    let text = format!("the client sent {:?} twice", entry.path);
+    Status::new(Code::InvalidArgument, text)
+}
+
 impl Tree {
     /// Opens the copy below a directory of the daemon's and takes away what was never whole.
     pub(super) fn open(path: &Path) -> Result<Self, Status> {
@@ -77,12 +82,29 @@ impl Tree {
         linux::fd::open_beneath(self.root.as_fd(), &path, flags, Mode::empty())
     }
 
+    /// Notes that an entry is there as it should be.
+    pub(super) fn keep(&mut self, entry: &Entry) -> Result<(), Status> {
+        match self.seen.insert(entry.path.clone()) {
+            true => Ok(()),
+            false => Err(twice(entry)),
+        }
+    }
+
+    /// Takes away what stands at an entry's place, whatever it looks like.
+    pub(super) fn clear(&self, entry: &Entry) -> Result<(), Status> {
+        let wrong = failed("replace", &entry.path);
+        let (parent, name) = self.parent(&entry.path).map_err(&wrong)?;
+        match archive::remove_tree(parent.as_fd(), name.as_bytes()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(wrong(errno)),
+        }
+    }
+
     /// Puts an entry where it belongs if that needs no content; false when its content (or its link) is still wanted.
     pub(super) fn place(&mut self, entry: &Entry) -> Result<bool, Status> {
         let wrong = failed("make", &entry.path);
         if !self.seen.insert(entry.path.clone()) {
-            let text = format!("the client sent {:?} twice", entry.path);
-            return Err(Status::new(Code::InvalidArgument, text));
+            return Err(twice(entry));
         }
         let (parent, name) = self.parent(&entry.path).map_err(&wrong)?;
         let known = match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -33,13 +33,14 @@ struct Report {
 }
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    for name in ["filter", "keep-storage"] {
-        if args.has(name) {
-            return Err(Failure::new(format!(
-                "flag --{name} is not available in this version of dhow"
-            )));
-        }
-    }
+    let filters = match args.filters()? {
+        filters if filters.is_empty() => String::new(),
+        filters => filters.to_json(),
+    };
+    let keep = match args.bytes("keep-storage") {
+        0 => String::new(),
+        bytes => bytes.to_string(),
+    };
     // A cache mount that no step uses is all that is kept, and nothing of it dangles.
     let what = if args.on("all") {
         "all build cache"
@@ -52,7 +53,12 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     }
     let reply = app
         .client()?
-        .build_prune(Query::new().with_flag("all", args.on("all")))
+        .build_prune(
+            Query::new()
+                .with_flag("all", args.on("all"))
+                .with_some("filters", &filters)
+                .with_some("keep-storage", &keep),
+        )
         .await?;
     let report: Report = serde_json::from_slice(&reply)
         .map_err(|error| Failure::new(format!("the reply is broken: {error}")))?;

@@ -23,6 +23,13 @@ pub(super) struct Unpacker<'r, 'a> {
     directory_times: HashMap<Vec<u8>, Timestamp>,
 }
 
+/// Where the data of a file goes.
+enum Target<'t> {
+    Written(&'t mut File),
+    /// It is there already: the data is for the record only.
+    Linked(&'t OwnedFd),
+}
+
 /// A step on the file system that failed.
 pub(super) type Step<T> = Result<T, (&'static str, Errno)>;
 
@@ -162,7 +169,7 @@ impl<'r, 'a> Unpacker<'r, 'a> {
 
     /// Calls `make` in the directory of `path`; when something stands there, removes it and tries again.
     /// `make` is told the directory and the name.
-    fn replace<T>(
+    pub(super) fn replace<T>(
         &mut self,
         entry: &Entry,
         path: &[u8],
@@ -244,6 +251,12 @@ impl<'r, 'a> Unpacker<'r, 'a> {
         path: &[u8],
         reader: &mut Reader<R>,
     ) -> Result<(), UnpackError> {
+        let present = self.linked(entry);
+        if let Some(present) = &present
+            && self.link(entry, path, present)?
+        {
+            return self.data(entry, &mut Target::Linked(present), reader);
+        }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.replace(entry, path, "create", |directory, name| {
             rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))
@@ -251,7 +264,7 @@ impl<'r, 'a> Unpacker<'r, 'a> {
         let mut file = File::from(file);
         match &entry.sparse {
             Some(_) => self.sparse_data(entry, &mut file, reader)?,
-            None => self.data(entry, &mut file, reader)?,
+            None => self.data(entry, &mut Target::Written(&mut file), reader)?,
         }
         let file = OwnedFd::from(file);
         self.finish(entry, &file)?;
@@ -266,7 +279,7 @@ impl<'r, 'a> Unpacker<'r, 'a> {
     fn data<R: BufRead>(
         &mut self,
         entry: &Entry,
-        file: &mut File,
+        target: &mut Target<'_>,
         reader: &mut Reader<R>,
     ) -> Result<(), UnpackError> {
         let mut sum = Crc64::default();
@@ -274,8 +287,10 @@ impl<'r, 'a> Unpacker<'r, 'a> {
         while reader.remaining() > 0 {
             let piece = reader.data("the data of an entry")?;
             let length = piece.len();
-            file.write_all(piece)
-                .map_err(|error| write_error(entry, &error))?;
+            if let Target::Written(file) = target {
+                file.write_all(piece)
+                    .map_err(|error| write_error(entry, &error))?;
+            }
             if recording {
                 sum.update(piece);
             }
@@ -286,7 +301,11 @@ impl<'r, 'a> Unpacker<'r, 'a> {
                 .file(&entry.path, entry.size, sum)
                 .map_err(|source| record_error(entry, source))?;
             if entry.size > 0 {
-                let status = rustix::fs::fstat(&*file).map_err(|source| UnpackError::File {
+                let status = match target {
+                    Target::Written(file) => rustix::fs::fstat(&**file),
+                    Target::Linked(file) => rustix::fs::fstat(*file),
+                };
+                let status = status.map_err(|source| UnpackError::File {
                     entry: entry.display_path(),
                     step: "stat",
                     source,

@@ -186,7 +186,9 @@ pub(super) fn walk(
             Some((parent, name)) if depth > 0 => {
                 let directory = match near.take() {
                     Some((known, directory)) if known == parent => directory,
-                    _ => root.open(parent, OFlags::PATH | OFlags::DIRECTORY).map_err(wrong)?,
+                    _ => root
+                        .open(parent, OFlags::PATH | OFlags::DIRECTORY)
+                        .map_err(wrong)?,
                 };
                 let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
                 near = Some((parent.to_owned(), directory));

@@ -198,6 +198,7 @@ impl Ready {
         let root = Root::new(real);
         let mut entry = tree::entry_of(&root, target).map_err(|errno| format!("{}: {errno}", source.path))?;
         self.adorn(&mut entry);
+        self.origins.note(&source.root, &source.path, target);
         layer.entry(entry, &mut BufReader::new(File::from(root.into_fd())))
     }
 
@@ -241,6 +242,7 @@ impl Ready {
             }
             let file = from.open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK);
             let mut file = File::from(file.map_err(|errno| format!("{path}: {errno}"))?);
+            self.origins.note(from, path, &name);
             layer.entry(entry, &mut file)?;
             Ok(true)
         })

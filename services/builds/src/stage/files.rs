@@ -49,10 +49,11 @@ impl Stage {
         let destination = crate::copy::shown(&self.config.config.working_dir, &copy.destination);
         let comment = format!("{name} {flags}{} in {destination} ", ready.hash);
         let wanted: RunConfig = self.wanted(no_op_joined(&self.config.config, &comment));
-        if self.probe(&wanted).await? {
+        let Some(_turn) = self.probe_in_turn(&wanted).await? else {
             return Ok(());
-        }
-        let layer = self.layer(Box::new(move |out| ready.write(out))).await;
+        };
+        let links = crate::copy::links(&ready, &self.engine.context);
+        let layer = self.layer(Box::new(move |out| ready.write(out)), links).await;
         let layer = layer.map_err(|error| match error {
             BuildError::Instruction(problem) => BuildError::Copy { name, problem },
             other => other,
@@ -214,8 +215,12 @@ impl Stage {
     }
 
     /// A layer above the present image.
-    async fn layer(&self, write: images::WriteArchive) -> Result<Option<BuiltLayer>, BuildError> {
-        self.engine.layer(self.image.as_ref(), write).await
+    async fn layer(
+        &self,
+        write: images::WriteArchive,
+        links: Option<images::FindFile>,
+    ) -> Result<Option<BuiltLayer>, BuildError> {
+        self.engine.layer(self.image.as_ref(), write, links).await
     }
 
     /// The layer of WORKDIR; nothing when the directory is there.
@@ -224,6 +229,7 @@ impl Stage {
         let archive =
             make_directory(root.as_deref(), path, self.engine.epoch).map_err(BuildError::Instruction)?;
         let Some(archive) = archive else { return Ok(None) };
-        self.layer(Box::new(move |out| out.write_all(&archive))).await
+        self.layer(Box::new(move |out| out.write_all(&archive)), None)
+            .await
     }
 }

@@ -1,66 +1,35 @@
 //! `RUN --mount`: files of the context, of stages and images, caches, secrets and memory for one step.
 
-use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use api_types::container::{Mount as HostMount, TmpfsOptions};
 use dockerfile::instruction::{Run, Script};
-use dockerfile::mount::{Kind, Mount, Sharing};
-use tokio::sync::OwnedMutexGuard;
+use dockerfile::mount::{Kind, Mount};
 
 use crate::BuildError;
 use crate::client::AgentSocket;
-use crate::copy::{self, Given, Job, Root, resolve};
+use crate::copy::{self, Given, Job, Ready, Root, resolve};
 use crate::error::file;
 use crate::stage::Stage;
+use crate::step::caches::Lock;
 
 /// Where scripts in here-documents that begin with `#!` stand.
 pub(super) const SCRIPTS: &str = "/dev/pipes";
-
-/// The directories of `--mount=type=cache`, which outlive builds.
-#[derive(Debug)]
-pub(crate) struct Caches {
-    root: PathBuf,
-    locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-impl Caches {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self {
-            root,
-            locks: Mutex::default(),
-        }
-    }
-
-    fn lock(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(name.to_owned()).or_default())
-    }
-
-    /// The names of the caches that no step uses now.
-    pub(crate) fn idle(&self) -> Vec<(PathBuf, OwnedMutexGuard<()>)> {
-        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let locked =
-            names.filter_map(|name| Some((self.root.join(&name), self.lock(&name).try_lock_owned().ok()?)));
-        locked.collect()
-    }
-}
 
 /// The mounts of one step; what they need goes when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Mounted {
     mounts: Vec<HostMount>,
     variables: Vec<String>,
-    keys: Vec<String>,
+    pub(super) keys: Vec<String>,
     /// Paths that the engine has to make in the image, the highest first.
     places: Vec<String>,
     scratch: Vec<PathBuf>,
     agents: Vec<AgentSocket>,
-    _locks: Vec<OwnedMutexGuard<()>>,
+    pub(super) locks: Vec<Lock>,
 }
 
 impl Mounted {
@@ -102,12 +71,12 @@ pub(super) async fn prepare(stage: &mut Stage, run: &Run) -> Result<Mounted, Bui
     if let Some(Script::File { name, content }) = run.script() {
         mounted.script(stage, &name, &content)?;
     }
-    for (text, number) in run.mounts.iter().zip(1..) {
+    for text in &run.mounts {
         let mount = Mount::parse(text).map_err(|error| BuildError::Instruction(error.to_string()))?;
         mounted.keys.push(format!("--mount={text}"));
         match mount.kind {
             Kind::Bind => mounted.bind(stage, &mount).await?,
-            Kind::Cache => mounted.cache(stage, &mount, number).await?,
+            Kind::Cache => mounted.cache(stage, &mount).await?,
             Kind::Tmpfs => mounted.tmpfs(stage, &mount),
             Kind::Secret => mounted.secret(stage, &mount).await?,
             Kind::Ssh => mounted.ssh(stage, &mount).await?,
@@ -119,7 +88,7 @@ pub(super) async fn prepare(stage: &mut Stage, run: &Run) -> Result<Mounted, Bui
 }
 
 impl Mounted {
-    fn add(&mut self, source: &Path, target: String, read_only: bool) {
+    pub(super) fn add(&mut self, source: &Path, target: String, read_only: bool) {
         self.mounts.push(HostMount {
             kind: "bind".to_owned(),
             source: source.to_string_lossy().into_owned(),
@@ -129,7 +98,7 @@ impl Mounted {
         });
     }
 
-    fn scratch(&mut self, stage: &Stage, what: &str) -> PathBuf {
+    pub(super) fn scratch(&mut self, stage: &Stage, what: &str) -> PathBuf {
         let path = stage
             .engine
             .directory
@@ -158,24 +127,7 @@ impl Mounted {
             Some(from) => stage.files_of(from).await?,
             None => Arc::clone(&stage.engine.context),
         };
-        let job = Job {
-            name: "RUN --mount",
-            into: None,
-            sources: vec![Given::written(&root, &source)],
-            heredocs: Vec::new(),
-            destination: "/copy".to_owned(),
-            workdir: "/".to_owned(),
-            chown: None,
-            chmod: None,
-            parents: false,
-            exclude: Vec::new(),
-            link: false,
-            keep_owner: true,
-            epoch: None,
-            digests: Arc::clone(&stage.engine.digests),
-        };
-        let ready = tokio::task::spawn_blocking(move || job.prepare());
-        let ready = ready.await.map_err(|error| BuildError::task(&error))??;
+        let ready = found(stage, &root, &source).await?;
         self.keys.push(ready.hash.clone());
         if mount.from.is_none() && read_only {
             // Without links in it the path leads nowhere else on the host either.
@@ -184,56 +136,8 @@ impl Mounted {
             return Ok(());
         }
         let path = self.scratch(stage, "mount");
-        let unpacked = path.clone();
-        let copying = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir(&unpacked)?;
-            let directory = std::fs::File::open(&unpacked)?;
-            let archive = unpacked.join("tar");
-            ready.write(&mut std::io::BufWriter::new(std::fs::File::create(&archive)?))?;
-            let source = std::io::BufReader::new(std::fs::File::open(&archive)?);
-            std::fs::remove_file(&archive)?;
-            archive::unpack(source, directory.as_fd(), archive::UnpackOptions::default())
-                .map_err(std::io::Error::other)
-        });
-        let copied = copying.await.map_err(|error| BuildError::task(&error))?;
-        copied.map_err(file("copy files to mount to", &path))?;
+        copied(ready, &path).await?;
         self.add(&path.join("copy"), target, read_only);
-        Ok(())
-    }
-
-    async fn cache(&mut self, stage: &Stage, mount: &Mount, number: usize) -> Result<(), BuildError> {
-        if mount.from.is_some() || mount.source.is_some() {
-            return Err(BuildError::NotAvailable(format!(
-                "RUN --mount number {number}: a cache that begins with files of another stage,"
-            )));
-        }
-        let target = absolute(stage, mount.target.as_deref().unwrap_or_default());
-        let id = mount.id.clone().unwrap_or_else(|| target.clone());
-        let base = oci::digest::Digest::sha256(&id).hex()[..32].to_owned();
-        let caches = &stage.engine.caches;
-        let (name, lock) = match mount.sharing {
-            Sharing::Shared => (base, None),
-            Sharing::Locked => {
-                let lock = caches.lock(&base).lock_owned().await;
-                (base, Some(lock))
-            }
-            Sharing::Private => {
-                let mut names = (0..).map(|number| format!("{base}-{number}"));
-                let free = names.find_map(|name| Some((caches.lock(&name).try_lock_owned().ok()?, name)));
-                let (lock, name) = free.ok_or(BuildError::Cancelled)?;
-                (name, Some(lock))
-            }
-        };
-        self._locks.extend(lock);
-        let path = caches.root.join(name);
-        if !path.exists() {
-            std::fs::create_dir_all(&path).map_err(file("create", &path))?;
-            let mode = mount.mode.unwrap_or(0o755);
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(file("chmod", &path))?;
-            chown(&path, Some(mount.uid.unwrap_or(0)), Some(mount.gid.unwrap_or(0)))
-                .map_err(file("chown", &path))?;
-        }
-        self.add(&path, target, mount.read_only.unwrap_or(false));
         Ok(())
     }
 
@@ -360,7 +264,46 @@ impl Mounted {
     }
 }
 
-fn absolute(stage: &Stage, path: &str) -> String {
+/// The files at a path of a tree, found and hashed.
+pub(super) async fn found(stage: &Stage, root: &Arc<Root>, source: &str) -> Result<Ready, BuildError> {
+    let job = Job {
+        name: "RUN --mount",
+        into: None,
+        sources: vec![Given::written(root, source)],
+        heredocs: Vec::new(),
+        destination: "/copy".to_owned(),
+        workdir: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+        exclude: Vec::new(),
+        link: false,
+        keep_owner: true,
+        epoch: None,
+        digests: Arc::clone(&stage.engine.digests),
+    };
+    let ready = tokio::task::spawn_blocking(move || job.prepare());
+    ready.await.map_err(|error| BuildError::task(&error))?
+}
+
+/// Copies such files into a directory that is made for them; they are called `copy` there.
+pub(super) async fn copied(ready: Ready, path: &Path) -> Result<(), BuildError> {
+    let unpacked = path.to_owned();
+    let copying = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir(&unpacked)?;
+        let directory = std::fs::File::open(&unpacked)?;
+        let archive = unpacked.join("tar");
+        ready.write(&mut std::io::BufWriter::new(std::fs::File::create(&archive)?))?;
+        let source = std::io::BufReader::new(std::fs::File::open(&archive)?);
+        std::fs::remove_file(&archive)?;
+        archive::unpack(source, directory.as_fd(), archive::UnpackOptions::default())
+            .map_err(std::io::Error::other)
+    });
+    let copied = copying.await.map_err(|error| BuildError::task(&error))?;
+    copied.map(drop).map_err(file("copy files to mount to", path))
+}
+
+pub(super) fn absolute(stage: &Stage, path: &str) -> String {
     copy::shown(&stage.config.config.working_dir, path)
         .trim_end_matches('/')
         .to_owned()

@@ -12,6 +12,7 @@ use storage_drivers::Key;
 
 use super::{LayerRow, Layers};
 use crate::ImageError;
+use crate::build::FindFile;
 use crate::chunks::Chunks;
 use crate::error::{file, stream};
 
@@ -63,6 +64,16 @@ impl Layers {
         below: Option<&Digest>,
         source: impl Read + Send,
     ) -> Result<Staged, ImageError> {
+        self.stage_with(below, source, None)
+    }
+
+    /// The same; what `find` finds is linked.
+    pub(crate) fn stage_with(
+        self: &Arc<Self>,
+        below: Option<&Digest>,
+        source: impl Read + Send,
+        mut find: Option<FindFile>,
+    ) -> Result<Staged, ImageError> {
         let chain = if self.driver.needs_parent() {
             self.keys(below)?
         } else {
@@ -88,13 +99,16 @@ impl Layers {
         let mut record =
             zstd::Encoder::new(BufWriter::new(record), RECORD_LEVEL).map_err(file("write", &path))?;
 
+        let find = find.as_mut();
         let hashed = blobs::hash_while(source, |plain| {
+            let mut by_path = find.map(|find| move |entry: &archive::Entry| find(&entry.path));
             let mut buffered = BufWriter::with_capacity(64 << 10, &mut record);
             let recorder = Recorder::new(&mut buffered);
             let options = UnpackOptions {
                 whiteouts: target.whiteouts,
                 record: Some(recorder),
                 attic: Some(&target.attic),
+                links: by_path.as_mut().map(|find| find as &mut archive::FindLink<'_>),
                 ..UnpackOptions::default()
             };
             archive::unpack(plain, root.as_fd(), options)

@@ -1,23 +1,19 @@
 //! The context on its way to the daemon: a directory without what `.dockerignore` leaves out, an archive, a Dockerfile.
 
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use client::Body;
 use dockerfile::ignore::Ignore;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use tokio::sync::mpsc;
 
 use super::git::{self, Temporary};
+use super::pack::{Extra, Tree, body};
 use crate::failure::Failure;
 use crate::streams;
 
 /// A context that is ready to be sent.
 pub(super) struct Context {
-    pub(super) body: Body,
+    pub(super) files: Files,
     /// The Dockerfile's name in it; empty for the default.
     pub(super) dockerfile: String,
     /// The URL of the context, if the daemon fetches it.
@@ -26,14 +22,12 @@ pub(super) struct Context {
     pub(super) temporary: Option<Temporary>,
 }
 
-/// A directory on its way into an archive.
-pub(super) struct Tree {
-    pub(super) root: PathBuf,
-    pub(super) ignore: Ignore,
-    /// Files by name that are not in the directory.
-    extra: Extra,
-    /// The directory of the archive that it stands in, with a slash; empty for the top.
-    pub(super) prefix: String,
+/// The files of a context.
+pub(super) enum Files {
+    /// In an archive.
+    Archive(Body),
+    /// In one directory: the daemon may have kept some of them.
+    Directory(Tree),
 }
 
 /// Opens what the command line names.
@@ -50,7 +44,7 @@ pub(super) fn open(context: &str, file: &str, compress: bool, named: Vec<Tree>) 
             ));
         }
         return Ok(Context {
-            body: streams::body_of(io::stdin()),
+            files: Files::Archive(streams::body_of(io::stdin())),
             dockerfile: file.to_owned(),
             remote: String::new(),
             temporary: None,
@@ -69,7 +63,7 @@ pub(super) fn open(context: &str, file: &str, compress: bool, named: Vec<Tree>) 
             ));
         }
         return Ok(Context {
-            body: body(named, compress),
+            files: Files::Archive(body(named, compress)),
             dockerfile: file.to_owned(),
             remote: context.to_owned(),
             temporary: None,
@@ -111,6 +105,7 @@ pub(super) fn named(path: &Path, prefix: String) -> Result<Tree, Failure> {
         ignore,
         extra: Extra::new(),
         prefix,
+        read_always: Vec::new(),
     })
 }
 
@@ -121,6 +116,7 @@ pub(super) fn layout(path: &Path) -> Body {
         ignore: Ignore::default(),
         extra: Extra::new(),
         prefix: String::new(),
+        read_always: Vec::new(),
     };
     body(vec![tree], false)
 }
@@ -173,10 +169,15 @@ fn directory(
         ignore,
         extra,
         prefix: String::new(),
+        read_always: vec![".dockerignore".to_owned(), found.name.clone()],
     };
-    let trees = std::iter::once(context).chain(named).collect();
+    let files = if named.is_empty() && !compress {
+        Files::Directory(context)
+    } else {
+        Files::Archive(body(std::iter::once(context).chain(named).collect(), compress))
+    };
     Ok(Context {
-        body: body(trees, compress),
+        files,
         dockerfile: found.name,
         remote: String::new(),
         temporary: None,
@@ -243,223 +244,9 @@ fn find(root: &Path, file: &str, inside: bool) -> Result<Found, Failure> {
     Ok(outside(std::fs::read(&real).map_err(failed)?, rules))
 }
 
-/// Files by name that are not in the directory.
-type Extra = Vec<(String, Vec<u8>)>;
-
-fn body(trees: Vec<Tree>, compress: bool) -> Body {
-    let (sender, receiver) = mpsc::channel(8);
-    std::thread::spawn(move || {
-        let pieces = Pieces {
-            sender: sender.clone(),
-            buffer: Vec::with_capacity(PIECE),
-        };
-        let packed = match compress {
-            false => pack(&trees, pieces).and_then(|mut out| out.flush()),
-            true => {
-                let encoder = GzEncoder::new(pieces, Compression::fast());
-                let packed = pack(&trees, encoder);
-                packed.and_then(GzEncoder::finish).and_then(|mut out| out.flush())
-            }
-        };
-        if let Err(error) = packed {
-            // The connection is gone, or learns of the failure.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    Body::Chunks(receiver)
-}
-
-const PIECE: usize = 256 * 1024;
-
-/// Gathers what the archive writes into pieces for the connection.
-struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(data);
-        if self.buffer.len() >= PIECE {
-            self.flush()?;
-        }
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
-        self.sender
-            .blocking_send(Ok(piece))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-fn pack<W: Write>(trees: &[Tree], out: W) -> io::Result<W> {
-    let mut archive = tar::Builder::new(out);
-    archive.follow_symlinks(false);
-    for tree in trees {
-        let mut walk = Walk {
-            archive: &mut archive,
-            tree,
-            owed: Vec::new(),
-        };
-        walk.directory("")?;
-        for (name, bytes) in &tree.extra {
-            let mut header = tar::Header::new_gnu();
-            header.set_mode(0o644);
-            header.set_size(bytes.len() as u64);
-            archive.append_data(&mut header, format!("{}{name}", tree.prefix), bytes.as_slice())?;
-        }
-    }
-    archive.into_inner()
-}
-
-struct Walk<'a, W: Write> {
-    archive: &'a mut tar::Builder<W>,
-    tree: &'a Tree,
-    /// Ignored directories on the way that are sent only if something in them is.
-    owed: Vec<String>,
-}
-
-impl<W: Write> Walk<'_, W> {
-    fn directory(&mut self, name: &str) -> io::Result<()> {
-        let mut entries: Vec<_> = std::fs::read_dir(self.tree.root.join(name))?.collect::<Result<_, _>>()?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let file_name = entry.file_name();
-            let Some(own) = file_name.to_str() else {
-                let text = format!("{}: the name is not UTF-8", entry.path().display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            };
-            let name = if name.is_empty() {
-                own.to_owned()
-            } else {
-                format!("{name}/{own}")
-            };
-            self.entry(&name)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, name: &str) -> io::Result<()> {
-        if self.tree.extra.iter().any(|(extra, _)| extra == name) {
-            return Ok(());
-        }
-        let path = self.tree.root.join(name);
-        let meta = path.symlink_metadata()?;
-        let ignored = self.tree.ignore.ignores(name);
-        if meta.is_dir() {
-            if ignored && !self.tree.ignore.has_exceptions() {
-                return Ok(());
-            }
-            let depth = self.owed.len();
-            self.owed.push(name.to_owned());
-            if !ignored {
-                self.pay()?;
-            }
-            self.directory(name)?;
-            self.owed.truncate(depth);
-            return Ok(());
-        }
-        if ignored || meta.file_type().is_socket() {
-            return Ok(());
-        }
-        self.pay()?;
-        self.file(name, &path, &meta)
-    }
-
-    /// Sends the directories above.
-    fn pay(&mut self) -> io::Result<()> {
-        for name in std::mem::take(&mut self.owed) {
-            let meta = self.tree.root.join(&name).symlink_metadata()?;
-            let mut header = header(&meta);
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_size(0);
-            self.archive
-                .append_data(&mut header, self.place(&format!("{name}/")), io::empty())?;
-        }
-        Ok(())
-    }
-
-    /// Where a file stands in the archive.
-    fn place(&self, name: &str) -> String {
-        format!("{}{name}", self.tree.prefix)
-    }
-
-    fn file(&mut self, name: &str, path: &Path, meta: &std::fs::Metadata) -> io::Result<()> {
-        let mut header = header(meta);
-        let kind = meta.file_type();
-        if kind.is_symlink() {
-            header.set_size(0);
-            header.set_entry_type(tar::EntryType::Symlink);
-            return self
-                .archive
-                .append_link(&mut header, self.place(name), std::fs::read_link(path)?);
-        }
-        if !kind.is_file() {
-            let text = format!(
-                "{}: devices and pipes cannot be part of a context",
-                path.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        let file = std::fs::File::open(path)?;
-        header.set_size(meta.len());
-        self.archive
-            .append_data(&mut header, self.place(name), file.take(meta.len()))
-    }
-}
-
-/// Permissions and time; the owner is root, as Docker has it.
-fn header(meta: &std::fs::Metadata) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(meta.mode() & 0o7777);
-    header.set_mtime(u64::try_from(meta.mtime()).unwrap_or(0));
-    header.set_uid(0);
-    header.set_gid(0);
-    header
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn packed(files: &[&str], rules: &str) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        for name in files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, name).unwrap();
-        }
-        let tree = Tree {
-            root: folder.path().to_owned(),
-            ignore: Ignore::parse(rules).unwrap(),
-            extra: Extra::new(),
-            prefix: String::new(),
-        };
-        let bytes = pack(&[tree], Vec::new()).unwrap();
-        let mut archive = tar::Archive::new(bytes.as_slice());
-        let entries = archive.entries().unwrap();
-        entries
-            .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
-            .collect()
-    }
-
-    #[test]
-    fn what_is_ignored_is_not_sent() {
-        assert_eq!(
-            packed(&["a", "b/c", "b/d", "e/f"], "b/c\ne\n"),
-            ["a", "b/", "b/d"]
-        );
-        assert_eq!(
-            packed(&["a", "b/c/d", "b/x"], "*\n!b/c\n"),
-            ["b/", "b/c/", "b/c/d"]
-        );
-        assert_eq!(packed(&["a"], "").len(), 1);
-    }
 
     #[test]
     fn a_dockerfile_outside_is_sent_under_a_name_of_its_own() {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::context::{self, Tree};
+use super::context;
+use super::pack::Tree;
 use crate::failure::Failure;
 
 /// Named contexts as they are asked for, and the directories that have to be sent.

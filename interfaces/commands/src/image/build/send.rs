@@ -7,7 +7,7 @@ use client::Query;
 
 use super::named::Named;
 use super::outputs::Outputs;
-use super::{cache, context, metadata, secrets, show};
+use super::{cache, context, listing, metadata, secrets, show};
 use crate::app::App;
 use crate::container::options::ulimit;
 use crate::credentials;
@@ -50,7 +50,11 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
         .with_some("dockerfile", &context.dockerfile)
         .with_some("remote", &context.remote);
     let logins = credentials::header_for_all(app);
-    let reply = app.client()?.build(query, secrets, logins, context.body).await?;
+    let (query, body) = match context.files {
+        context::Files::Archive(body) => (query, body),
+        context::Files::Directory(tree) => listing::offer(app, tree, query).await?,
+    };
+    let reply = app.client()?.build(query, secrets, logins, body).await?;
     let shown = show::show(reply, progress, outputs.print()).await;
     drop(context.temporary);
     let id = shown?;
