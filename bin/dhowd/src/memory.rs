@@ -30,6 +30,10 @@ pub(crate) async fn tidy(events: Arc<Events>) {
     while happened.next().await.is_some() {
         while let Ok(Some(_)) = tokio::time::timeout(QUIET, happened.next()).await {}
         // It walks through all heaps, which may take milliseconds.
-        let _ = tokio::task::spawn_blocking(linux::process::release_free_memory).await;
+        let _ = tokio::task::spawn_blocking(|| {
+            linux::process::release_free_memory();
+            linux::process::release_program();
+        })
+        .await;
     }
 }

@@ -181,15 +181,7 @@ impl Receiver<'_> {
             id,
             ..Packet::default()
         };
-        let (questions, gone) = (&self.questions, &mut self.gone);
-        let sent = self.handle.block_on(async {
-            tokio::select! {
-                biased;
-                _ = gone => false,
-                sent = questions.send(&packet) => sent,
-            }
-        });
-        match sent {
+        match self.questions.send_blocking(self.handle, &mut self.gone, &packet) {
             true => Ok(()),
             false => Err(Status::broken("it takes no more requests")),
         }

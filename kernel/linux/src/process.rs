@@ -19,6 +19,6 @@ pub use attributes::{
 pub use clone::{CloneArgs, Cloned, clone3, thread_count};
 pub use exec::{CStringArray, exit_now};
 pub use identity::{ProcessId, boot_id, start_time};
-pub use memory::{bound_free_memory, release_free_memory, share_heap};
+pub use memory::{bound_free_memory, release_free_memory, release_program, share_heap};
 pub use pidfd::{Exit, pidfd_open, reap, send_signal, wait};
 pub use spawn::{Child, Program, Spawn};

@@ -55,14 +55,9 @@ async fn what_is_old_goes_but_for_what_is_held_and_the_last_of_each_repository()
         ..NOTHING
     };
     // Old as they say they are, they came just now.
-    assert!(
-        house
-            .images
-            .collect_garbage(&month)
-            .await
-            .unwrap()
-            .images_deleted
-            .is_none()
+    assert_eq!(
+        house.images.collect_garbage(&month).await.unwrap().images_deleted,
+        None
     );
     let two = GcPolicy {
         keep_last: 2,
@@ -76,14 +71,9 @@ async fn what_is_old_goes_but_for_what_is_held_and_the_last_of_each_repository()
     // Who let go a moment ago has used it until then, also after a restart.
     drop(hold);
     let house = house.reopen().await;
-    assert!(
-        house
-            .images
-            .collect_garbage(&month)
-            .await
-            .unwrap()
-            .images_deleted
-            .is_none()
+    assert_eq!(
+        house.images.collect_garbage(&month).await.unwrap().images_deleted,
+        None
     );
     house.images.collect_garbage(&EVERYTHING).await.unwrap();
     assert_eq!((house.images.count(), house.images.usage().layers), (0, 0));

@@ -49,14 +49,10 @@ async fn child_that_is_killed() {
 /// The same image by way of a registry.
 async fn pull_push_and_remove(images: &Arc<Images>, archive: &Archive) {
     let registry = fake_registry::Registry::start();
-    let layers: Vec<fake_registry::Layer> = archive
+    let layers: Vec<_> = archive
         .layers
         .iter()
-        .map(|bytes| fake_registry::Layer {
-            media_type: oci::image::media_type::OCI_LAYER.to_owned(),
-            bytes: bytes.clone(),
-            diff_id: fake_registry::digest(bytes),
-        })
+        .map(|bytes| fake_registry::Layer::plain(bytes))
         .collect();
     registry.put_image("sample", "1", &archive.config, &layers);
     let name = format!("{}/sample:1", registry.address());

@@ -236,14 +236,10 @@ fn registry() -> fake_registry::Registry {
     let registry = fake_registry::Registry::start();
     for variant in 0..VARIANTS {
         let archive = archive(variant, "");
-        let layers: Vec<fake_registry::Layer> = archive
+        let layers: Vec<_> = archive
             .layers
             .iter()
-            .map(|bytes| fake_registry::Layer {
-                media_type: oci::image::media_type::OCI_LAYER.to_owned(),
-                bytes: bytes.clone(),
-                diff_id: fake_registry::digest(bytes),
-            })
+            .map(|bytes| fake_registry::Layer::plain(bytes))
             .collect();
         registry.put_image("sample", &variant.to_string(), &archive.config, &layers);
     }

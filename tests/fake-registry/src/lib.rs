@@ -234,6 +234,17 @@ pub struct Layer {
     pub diff_id: String,
 }
 
+impl Layer {
+    /// An archive that is sent as it is.
+    pub fn plain(archive: &[u8]) -> Layer {
+        Layer {
+            media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),
+            bytes: archive.to_owned(),
+            diff_id: digest(archive),
+        }
+    }
+}
+
 /// `sha256:` and the digits.
 pub fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();

@@ -261,11 +261,10 @@ fn build(it: &mut Teller<'_>) -> Told {
     expect("the built image", &house.text(&run)?, &word)
 }
 
-/// What is pushed can be pulled.
-fn registry(it: &mut Teller<'_>) -> Told {
-    let (house, name, word) = (it.house, it.name.as_str(), it.random.word());
-    let remote = house.repository(name);
-    house.run(&[
+/// A container that has written a word, and ended.
+fn write_word(house: &House, name: &str, word: &str) -> Told {
+    let script = format!("echo {word} > /word");
+    let run = [
         "run",
         "--name",
         name,
@@ -274,8 +273,16 @@ fn registry(it: &mut Teller<'_>) -> Told {
         "busybox",
         "sh",
         "-c",
-        &format!("echo {word} > /word"),
-    ])?;
+        &script,
+    ];
+    house.run(&run).map(drop)
+}
+
+/// What is pushed can be pulled.
+fn registry(it: &mut Teller<'_>) -> Told {
+    let (house, name, word) = (it.house, it.name.as_str(), it.random.word());
+    let remote = house.repository(name);
+    write_word(house, name, &word)?;
     house.run(&["commit", name, &remote])?;
     house.run(&["push", "--quiet", &remote])?;
     house.run(&["rmi", &remote])?;
@@ -300,17 +307,7 @@ fn archive(it: &mut Teller<'_>) -> Told {
     let (house, word, folder) = (it.house, it.random.word(), it.folder());
     let name = it.name.as_str();
     let file = folder.join("image.tar").to_string_lossy().into_owned();
-    house.run(&[
-        "run",
-        "--name",
-        name,
-        "--network",
-        "none",
-        "busybox",
-        "sh",
-        "-c",
-        &format!("echo {word} > /word"),
-    ])?;
+    write_word(house, name, &word)?;
     house.run(&["commit", name, name])?;
     house.run(&["save", "--output", &file, name])?;
     house.run(&["rmi", name])?;

@@ -130,15 +130,10 @@ impl Sender {
     }
 
     fn send(&mut self, packet: Packet) -> Result<(), Status> {
-        let (questions, gone) = (&self.questions, &mut self.gone);
-        let sent = self.handle.block_on(async {
-            tokio::select! {
-                biased;
-                _ = gone => false,
-                sent = questions.send(&packet) => sent,
-            }
-        });
-        match sent {
+        match self
+            .questions
+            .send_blocking(&self.handle, &mut self.gone, &packet)
+        {
             true => Ok(()),
             false => Err(Status::broken("it takes no more files")),
         }

@@ -16,7 +16,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{Messages, encode};
 use super::{Code, Status};
@@ -40,6 +41,22 @@ impl<M: Message> Questions<M> {
     /// Sends a message; false when the peer wants none any more.
     pub(crate) async fn send(&self, message: &M) -> bool {
         self.0.send(encode(message)).await.is_ok()
+    }
+
+    /// Sends from a thread that may block; false also when who waits for that thread's work is `gone`.
+    pub(crate) fn send_blocking(
+        &self,
+        handle: &Handle,
+        gone: &mut oneshot::Receiver<()>,
+        message: &M,
+    ) -> bool {
+        handle.block_on(async {
+            tokio::select! {
+                biased;
+                _ = gone => false,
+                sent = self.send(message) => sent,
+            }
+        })
     }
 }
 
