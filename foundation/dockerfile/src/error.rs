@@ -99,10 +99,8 @@ pub enum SyntaxError {
     Mount(String),
     #[error("heredocs are not allowed in the destination of {0}")]
     HeredocDestination(String),
-    #[error(
-        "INCLUDE is not supported: build the file with its parts joined, or use `FROM` of a common stage"
-    )]
-    Include,
+    #[error("INCLUDE {path}: {why}")]
+    Include { path: String, why: String },
     #[error(transparent)]
     Expand(#[from] crate::expand::ExpandError),
 }

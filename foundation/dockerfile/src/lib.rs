@@ -12,6 +12,7 @@ pub mod flags;
 pub mod glob;
 pub mod heredoc;
 pub mod ignore;
+pub mod include;
 pub mod instruction;
 pub mod lint;
 pub mod mount;

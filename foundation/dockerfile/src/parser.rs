@@ -226,7 +226,7 @@ fn arguments(keyword: &str, rest: &str, escape: char) -> Result<Arguments, Synta
             rest if is_onbuild(rest) => Arguments::Words(vec![rest.to_owned()]),
             rest => Arguments::Trigger(Box::new(node(rest, escape)?)),
         },
-        "INCLUDE" => return Err(SyntaxError::Include),
+        "INCLUDE" => Arguments::Words(one(rest)),
         _ => {
             return Err(SyntaxError::UnknownInstruction {
                 name: keyword.to_owned(),

@@ -243,7 +243,7 @@ mod tests {
             (
                 "FROM a\nINCLUDE b\n",
                 2,
-                "INCLUDE is not supported: build the file with its parts joined, or use `FROM` of a common stage",
+                "INCLUDE b: files are included into a Dockerfile only, not into triggers",
             ),
         ] {
             let error = Dockerfile::parse(text).unwrap_err();

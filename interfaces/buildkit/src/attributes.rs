@@ -19,6 +19,8 @@ pub(crate) struct Attributes {
     dockerfile: String,
     /// The path of the archive that it offers instead.
     upload: Option<String>,
+    /// Named contexts that are directories of the client's: their names, and those by which it offers them.
+    locals: Vec<(String, String)>,
 }
 
 /// Attributes that describe the build to others and change nothing of it.
@@ -59,6 +61,7 @@ impl Attributes {
             context: "context".to_owned(),
             dockerfile: "dockerfile".to_owned(),
             upload: None,
+            locals: Vec::new(),
         };
         for (key, value) in attributes {
             read.attribute(key, value)?;
@@ -67,7 +70,7 @@ impl Attributes {
     }
 
     /// Where the files are.
-    pub(crate) fn files(self) -> (BuildRequest, Files) {
+    pub(crate) fn files(self) -> (BuildRequest, Files, Vec<(String, String)>) {
         let files = match self.upload {
             Some(path) => Files::Upload(path),
             None if !self.request.remote.is_empty() => Files::Elsewhere,
@@ -76,7 +79,23 @@ impl Attributes {
                 dockerfile: self.dockerfile,
             },
         };
-        (self.request, files)
+        (self.request, files, self.locals)
+    }
+
+    fn context(&mut self, name: &str, value: &str) -> Result<(), Status> {
+        if name.contains("::") {
+            return Err(absent(&format!(
+                "the named context {name}, which is for one platform only"
+            )));
+        }
+        match value.split_once(':') {
+            Some(("local", directory)) => self.locals.push((name.to_owned(), directory.to_owned())),
+            Some(("input" | "oci-layout", _)) => {
+                return Err(absent(&format!("the named context {name}={value}")));
+            }
+            _ => _ = self.request.contexts.insert(name.to_owned(), value.to_owned()),
+        }
+        Ok(())
     }
 
     fn attribute(&mut self, key: &str, value: &str) -> Result<(), Status> {
@@ -96,7 +115,7 @@ impl Attributes {
             return Ok(());
         }
         if let Some(name) = key.strip_prefix("context:") {
-            return Err(absent(&format!("the named context {name}={value}")));
+            return self.context(name, value);
         }
         if let Some(kind) = key.strip_prefix("attest:") {
             return match attest(value) {

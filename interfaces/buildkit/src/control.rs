@@ -213,7 +213,7 @@ pub(crate) fn job(
     imports: Vec<(String, HashMap<String, String>)>,
     session: Option<Arc<crate::session::Session>>,
 ) -> Result<Job, Status> {
-    let (mut request, files) = Attributes::read(frontend, attributes)?.files();
+    let (mut request, files, locals) = Attributes::read(frontend, attributes)?.files();
     for (kind, attributes) in imports {
         import(&mut request, &kind, &attributes)?;
     }
@@ -221,6 +221,7 @@ pub(crate) fn job(
         request,
         session,
         files,
+        locals,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use builds::{BuildError, BuildRequest, Builds, Finished, Needs, Source, step_events};
+use builds::{BuildError, BuildRequest, Builds, Directory, Finished, Needs, Source, step_events};
 use dockerfile::ignore::{Ignore, patterns};
 
 use crate::grpc::{Code, Status};
@@ -23,6 +23,8 @@ pub(crate) struct Job {
     /// Who has secrets, agents and credentials, and the files unless they are in an archive.
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) files: Files,
+    /// Named contexts that the client has: their names, and those by which it offers them.
+    pub(crate) locals: Vec<(String, String)>,
 }
 
 /// Where the files of a build are.
@@ -54,6 +56,7 @@ impl Workshop {
             mut request,
             session,
             files,
+            locals,
         } = job;
         let missing = || {
             Status::new(
@@ -61,6 +64,12 @@ impl Workshop {
                 "a build needs a session, which has its files",
             )
         };
+        for (name, offered) in locals {
+            let session = session.as_ref().ok_or_else(missing)?;
+            let fetching = self.directory(session, &offered, trace);
+            let directory = session.unless_gone(fetching).await?;
+            request.directories.insert(name, directory);
+        }
         let source = match files {
             Files::Archive(body) => Source::Archive(body),
             Files::Elsewhere => Source::Archive(Box::new(std::io::empty())),
@@ -160,6 +169,29 @@ impl Workshop {
             dockerfile: text,
             ignore: (!ignore.is_empty()).then_some(ignore),
             guard: Box::new(kept),
+        })
+    }
+
+    /// A named context, whole but for what its own `.dockerignore` leaves out.
+    async fn directory(&self, session: &Session, name: &str, trace: &Trace) -> Result<Directory, Status> {
+        let rules = self.rules(session, name).await?.unwrap_or_default();
+        let task = trace.task(&format!("[context {name}] load from client")).await;
+        let wanted = Wanted {
+            name: name.to_owned(),
+            exclude: patterns(&rules),
+            follow: Vec::new(),
+            most: MOST.0,
+        };
+        let kept = self.take(session, name).await?;
+        let received = sync::receive(session, &wanted, kept).await;
+        if let Ok((_, stats)) = &received {
+            task.done_with("transferring context:", stats.bytes).await;
+        }
+        task.end(&received).await;
+        let kept = received?.0;
+        Ok(Directory {
+            path: kept.files(),
+            guard: Arc::new(kept),
         })
     }
 

@@ -237,6 +237,7 @@ impl BuildKit {
             request,
             session: found.clone(),
             files,
+            locals: Vec::new(),
         };
         let finished = self.workshop.run(job, trace).await?;
         let Some(finished) = finished else {

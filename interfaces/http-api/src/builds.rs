@@ -168,6 +168,9 @@ pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
         client: None,
         remote: query.text("remote").to_owned(),
         contexts: json(call, "contexts")?,
+        directories: BTreeMap::new(),
+        debug: query.flag("debug"),
+        tell_stages: query.flag("stages"),
         build_id: query.text("buildid").to_owned(),
         epoch: None,
     })

@@ -64,6 +64,24 @@ pub struct Context {
 }
 
 impl Context {
+    /// The Dockerfile with the files of the context that it includes.
+    pub(crate) fn included(&self) -> Result<String, BuildError> {
+        let mut read = |path: &str| {
+            if clean(path).starts_with("..") {
+                return Err("it is outside of the build context".to_owned());
+            }
+            let bytes = self.root.read(&clean(&format!("/{path}")), LONGEST);
+            let bytes = bytes.map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "no such file in the build context, or .dockerignore leaves it out".to_owned()
+                }
+                _ => error.to_string(),
+            })?;
+            String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
+        };
+        Ok(dockerfile::include::expand(&self.dockerfile, &mut read)?)
+    }
+
     /// The text of its Dockerfile.
     pub fn dockerfile(&self) -> &str {
         &self.dockerfile

@@ -30,6 +30,8 @@ pub(crate) enum Origin {
     Layout { directory: String, reference: String },
     /// A URL.
     Fetched(Remote),
+    /// A directory of the daemon's, as long as the request lives.
+    Kept(PathBuf),
 }
 
 impl Origin {
@@ -69,7 +71,7 @@ impl Origin {
     fn sent(&self) -> Option<&str> {
         match self {
             Self::Sent(directory) | Self::Layout { directory, .. } => Some(directory),
-            Self::Image(_) | Self::Fetched(_) => None,
+            Self::Image(_) | Self::Fetched(_) | Self::Kept(_) => None,
         }
     }
 }
@@ -97,6 +99,15 @@ impl Contexts {
             contexts.insert(key(name), (Origin::parse(name, value)?, OnceCell::new()));
         }
         Ok(Self(contexts))
+    }
+
+    /// The same with directories that are here.
+    pub(crate) fn with(mut self, directories: &BTreeMap<String, crate::Directory>) -> Self {
+        for (name, directory) in directories {
+            let origin = Origin::Kept(directory.path.clone());
+            self.0.insert(key(name), (origin, OnceCell::new()));
+        }
+        self
     }
 
     /// Whether a name stands for a context.
@@ -163,6 +174,7 @@ impl Engine {
                         .await
                         .map(Resolved::Image)
                 }
+                Origin::Kept(path) => sources::tree(path).map(Resolved::Files),
                 Origin::Fetched(remote) => self.fetch_context(remote).await.map(Resolved::Files),
             };
             made.map_err(|source| BuildError::From {

@@ -133,6 +133,13 @@ impl Engine {
         cell.get_or_try_init(build).await.cloned()
     }
 
+    /// The ids of the last images of all stages that were built, the target's last.
+    pub(crate) fn stage_images(&self) -> Vec<String> {
+        let built = self.state.stages.iter().filter_map(|cell| cell.get());
+        let images = built.filter_map(|built| Some(built.image.as_ref()?.id.to_string()));
+        images.collect()
+    }
+
     /// The place of a stage in the stream; a stage that only a trigger asked for is told with the target.
     pub(crate) fn part(&self, index: usize) -> usize {
         let position = self.plan.needed.iter().position(|needed| *needed == index);

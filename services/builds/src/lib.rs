@@ -34,5 +34,5 @@ pub use error::BuildError;
 pub use needs::Needs;
 pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};
 pub use prune::{Prunable, PruneOptions, Pruned};
-pub use request::{BuildRequest, Secret};
+pub use request::{BuildRequest, Directory, Secret};
 pub use service::{Builds, Finished, OpenOptions, size_of};

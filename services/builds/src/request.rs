@@ -1,6 +1,8 @@
 //! What is asked of a build.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_types::container::HostConfig;
@@ -25,6 +27,21 @@ impl std::fmt::Debug for Secret {
         f.debug_struct("Secret")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// Files of a named context.
+#[derive(Clone)]
+pub struct Directory {
+    /// Where they are; a directory of the daemon's own.
+    pub path: PathBuf,
+    /// Whatever must live as long as they are in use.
+    pub guard: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Directory").field(&self.path).finish()
     }
 }
 
@@ -84,6 +101,12 @@ pub struct BuildRequest {
     /// Named contexts: `docker-image://NAME`, `oci-layout://DIRECTORY[:TAG|@DIGEST]`, `sent:DIRECTORY` or a URL, where
     /// DIRECTORY stands at the top of the archive that is the body.
     pub contexts: BTreeMap<String, String>,
+    /// Named contexts whose files are here already.
+    pub directories: BTreeMap<String, Directory>,
+    /// Say which image is before a step that fails, so that a shell can be opened in it.
+    pub debug: bool,
+    /// Say at the end which images the stages have become.
+    pub tell_stages: bool,
     /// A name to cancel the build by.
     pub build_id: String,
     /// `SOURCE_DATE_EPOCH`: seconds since 1970 for all times of the image.
@@ -99,7 +122,8 @@ impl BuildRequest {
         self.tags.iter().try_for_each(|text| tag(text).map(|_| ()))?;
         crate::configure::reset(&mut RunConfig::default(), &self.unset)?;
         for entitlement in &self.allow {
-            if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
+            let name = entitlement.split('=').next().unwrap_or_default();
+            if !["network.host", "security.insecure", "device"].contains(&name) {
                 return Err(BuildError::Parameter(format!(
                     "unknown entitlement {entitlement}"
                 )));

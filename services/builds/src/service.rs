@@ -170,10 +170,11 @@ impl Builds {
     ) -> Result<Option<Finished>, BuildError> {
         tokio::pin!(cancelled);
         let directory = self.root.join("running").join(id);
-        let contexts = Contexts::parse(&request.contexts)?;
+        let contexts = Contexts::parse(&request.contexts)?.with(&request.directories);
         let received = self.receive(&request, source, &directory, contexts, cancelled.as_mut());
         let (mut context, contexts) = received.await?;
         let _guard = context.guard.take();
+        context.dockerfile = context.included()?;
         let file = Dockerfile::parse(&context.dockerfile)?;
         let warnings = check::check(&file, &request, &context)?;
         if request.check {
@@ -238,6 +239,16 @@ impl Builds {
             true => squashed(engine, &built).await?,
             false => built.image.clone(),
         };
+        if engine.request.tell_stages {
+            let stages = engine.stage_images();
+            let aux = Some(serde_json::json!({ "Stages": stages }));
+            progress
+                .send(Message {
+                    aux,
+                    ..Message::default()
+                })
+                .await;
+        }
         let Some(image) = &image else {
             return Err(BuildError::Instruction(
                 "No image was generated. Is your Dockerfile empty?".to_owned(),
@@ -283,7 +294,10 @@ impl Builds {
     /// # Errors
     /// The Dockerfile cannot be read.
     pub fn needs(&self, dockerfile: &str, request: &BuildRequest) -> Result<Needs, BuildError> {
-        let contexts = Contexts::parse(&request.contexts)?;
+        if dockerfile::include::may_include(dockerfile) {
+            return Ok(Needs::All);
+        }
+        let contexts = Contexts::parse(&request.contexts)?.with(&request.directories);
         let plan = Plan::new(
             Dockerfile::parse(dockerfile)?,
             request,

@@ -88,7 +88,10 @@ pub(crate) async fn build(engine: &Arc<Engine>, index: usize) -> Result<Built, B
     for command in &file_stage.commands {
         step += 1;
         header(engine, part, step, &command.text, names.next(command)).await;
-        stage.step(command).await?;
+        if let Err(error) = stage.step(command).await {
+            stage.tell_failed(&command.text).await;
+            return Err(error);
+        }
     }
     Ok(Built {
         image: stage.image,
@@ -399,6 +402,24 @@ impl Stage {
         (self.config.config, self.config.author) = (run, author);
         self.image = Some(image);
         Ok(())
+    }
+
+    /// Says in what state a step failed, for those who want to look at it.
+    async fn tell_failed(&self, text: &str) {
+        let Some(image) = self.image.as_ref().filter(|_| self.engine.request.debug) else {
+            return;
+        };
+        let state = serde_json::json!({
+            "Image": image.id.to_string(),
+            "Step": text,
+            "Shell": configure::shell(&self.config.config),
+            "Env": step::variables(self),
+        });
+        let message = api_types::progress::Message {
+            aux: Some(serde_json::json!({ "FailedStep": state })),
+            ..Default::default()
+        };
+        self.engine.progress.message(self.part, message).await;
     }
 
     pub(crate) async fn tell(&self, text: String) {

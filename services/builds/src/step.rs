@@ -1,6 +1,7 @@
 //! RUN: a container like all others, made of the image before, whose changes become a layer.
 
 mod caches;
+mod devices;
 mod mounts;
 mod output;
 
@@ -23,9 +24,7 @@ use mounts::Mounted;
 
 /// Runs a program and keeps what it changed.
 pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> {
-    if !run.devices.is_empty() {
-        return Err(BuildError::NotAvailable("RUN --device".to_owned()));
-    }
+    let devices = devices::parse(run, &stage.engine.request.allow)?;
     if is_insecure(run) && !stage.engine.request.allow.iter().any(|name| name == INSECURE) {
         return Err(BuildError::Instruction(format!("{INSECURE} is not allowed")));
     }
@@ -37,7 +36,8 @@ pub(crate) async fn run(stage: &mut Stage, run: &Run) -> Result<(), BuildError> 
         return Ok(());
     };
     let image = image_to_run(stage).await?;
-    let request = request(stage, run, &image, &mounted, &variables, argv.clone());
+    let mut request = request(stage, run, &image, &mounted, &variables, argv.clone());
+    request.host_config.devices = (!devices.is_empty()).then_some(devices);
     let id = stage.engine.create_container(image, request).await?;
     durable::crash_point("builds.run.created");
     let short: String = id.chars().take(12).collect();
@@ -95,7 +95,7 @@ fn argv(stage: &Stage, run: &Run) -> Vec<String> {
 }
 
 /// Arguments that the program sees, as `NAME=value`; what ENV sets wins.
-fn variables(stage: &Stage) -> Vec<String> {
+pub(crate) fn variables(stage: &Stage) -> Vec<String> {
     let is_env = |name: &str| {
         stage
             .config
@@ -121,6 +121,7 @@ fn cache_words(run: &Run, mounted: &Mounted, variables: &[String], argv: &[Strin
     if is_insecure(run) {
         words.push("--security=insecure".to_owned());
     }
+    words.extend(run.devices.iter().map(|device| format!("--device={device}")));
     words.extend(mounted.keys().iter().cloned());
     words.extend(argv.iter().cloned());
     words

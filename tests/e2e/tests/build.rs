@@ -5,6 +5,8 @@
 mod corpus;
 #[path = "build/kept.rs"]
 mod kept;
+#[path = "build/more.rs"]
+mod more;
 #[path = "build/pulls.rs"]
 mod pulls;
 #[path = "build/results.rs"]

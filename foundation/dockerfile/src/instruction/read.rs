@@ -75,6 +75,13 @@ pub(crate) fn instruction(node: &Node) -> Result<Instruction, SyntaxError> {
                 _ => Instruction::Workdir(text),
             }
         }
+        // Where it may stand it is gone by now.
+        "INCLUDE" => {
+            return Err(SyntaxError::Include {
+                path: words.join(" "),
+                why: "files are included into a Dockerfile only, not into triggers".to_owned(),
+            });
+        }
         _ => {
             return Err(SyntaxError::UnknownInstruction {
                 name: node.keyword.clone(),

@@ -26,7 +26,7 @@ pub(crate) static COMMAND: Command = Command {
     run: run!(execute),
 };
 
-async fn execute(app: &App, args: &Parsed) -> Outcome {
+pub(crate) async fn execute(app: &App, args: &Parsed) -> Outcome {
     let usage = |message: &str| app.usage_error(message, 125);
     let mut request = options::request(args).map_err(|e| create::refused(app, &COMMAND, &e))?;
     let detach = args.on("detach");

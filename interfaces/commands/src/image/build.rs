@@ -2,6 +2,7 @@
 
 mod cache;
 mod context;
+mod debug;
 mod fields;
 mod git;
 mod listing;

@@ -198,8 +198,8 @@ fn what_cannot_be_done_is_refused_before_anything_is_built() {
         (vec!["--push", "--load", "-t", "x"], "push and load"),
         (vec!["--cache-to", "type=gha"], "type=gha is not available"),
         (
-            vec!["--cache-to", "type=local,dest=x,mode=max"],
-            "mode=max is not available",
+            vec!["--cache-to", "type=registry,ref=x,mode=max"],
+            "mode=max is available with type=local only",
         ),
         (vec!["--sbom", "true"], "--sbom=true is not available"),
         (
@@ -354,4 +354,32 @@ fn hostile_dockerfiles_end_in_a_clear_error() {
             ""
         );
     });
+}
+
+#[test]
+fn steps_of_all_stages_are_kept_when_they_are_asked_for() {
+    let Some((_daemon, dhow)) = prepared() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    let text =
+        "FROM busybox AS first\nRUN echo one > /1\nFROM busybox\nCOPY --from=first /1 /1\nRUN echo two\n";
+    for (mode, cached) in [("min", 2), ("max", 3)] {
+        let place = folder.path().join(mode).display().to_string();
+        let to = format!("type=local,dest={place},mode={mode}");
+        let built = made(&dhow, text, &["--cache-to", &to]);
+        assert_eq!(built.code, 0, "{built:?}");
+        let fresh = e2e::daemon().expect("another daemon");
+        fresh.load_busybox();
+        let clients = e2e::clients(&fresh);
+        let other = clients.into_iter().find(Client::is_dhow).expect("dhow");
+        let built = made(
+            &other,
+            text,
+            &["--cache-from", &format!("type=local,src={place}")],
+        );
+        assert_eq!(
+            built.stdout.matches("Using cache").count(),
+            cached,
+            "{mode}: {built:?}"
+        );
+    }
 }

@@ -162,6 +162,37 @@ fn a_dockerfile_is_built_with_what_the_session_offers() {
 }
 
 #[test]
+fn named_contexts_are_directories_of_the_client_or_images() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let text = "FROM base\nCOPY --from=parts . /parts\nRUN --mount=from=parts,target=/m cat /parts/p /m/p; ls -A /parts\n";
+    let mut offer = offer(text, Vec::new());
+    let files = vec![file(".dockerignore", "left-out\n"), file("p", "part\n")];
+    offer.files.insert("parts-dir".to_owned(), files);
+    let contexts = [
+        ("context:parts", "local:parts-dir"),
+        ("context:base", "docker-image://busybox"),
+    ];
+    within(async {
+        let _session = open(&daemon.socket(), "s1", "key", offer).await;
+        let (solved, told) = solve(&daemon, solve_request("n1", "s1", &contexts)).await;
+        solved.expect("solved");
+        let said = logs(&told);
+        assert!(said.contains("part\npart\n"), "{said}");
+        let (refused, _) = solve(
+            &daemon,
+            solve_request("n2", "s1", &[("context:x", "oci-layout://y")]),
+        )
+        .await;
+        let refused = refused.expect_err("refused");
+        assert!(
+            refused.code() == Code::Unimplemented && refused.message().contains("context x"),
+            "{refused}"
+        );
+    });
+}
+
+#[test]
 fn a_failing_build_is_told_in_its_status_and_in_the_answer() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

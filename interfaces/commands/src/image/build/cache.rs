@@ -31,8 +31,8 @@ pub(super) enum To {
     Inline,
     /// In a registry, under this name.
     Registry(String),
-    /// As an OCI layout.
-    Local(PathBuf),
+    /// As an OCI layout; with the images of all stages.
+    Local(PathBuf, bool),
 }
 
 fn needed(fields: &mut Fields, key: &str, what: &str) -> Result<String, Failure> {
@@ -72,23 +72,34 @@ impl To {
         let to = match fields.take("type").as_deref() {
             Some("inline") => Self::Inline,
             None | Some("registry") => Self::Registry(needed(&mut fields, "ref", "a cache of a registry")?),
-            Some("local") => Self::Local(needed(&mut fields, "dest", "a local cache")?.into()),
+            Some("local") => Self::Local(needed(&mut fields, "dest", "a local cache")?.into(), false),
             Some(other) => {
                 return Err(Failure::new(format!(
                     "--cache-to type={other} is not available in this version of dhow: only inline, registry and local"
                 )));
             }
         };
-        match fields.take("mode").as_deref() {
-            None | Some("min") => {}
-            Some(other) => {
+        let to = match (fields.take("mode").as_deref(), to) {
+            (None | Some("min"), to) => to,
+            (Some("max"), Self::Local(path, _)) => Self::Local(path, true),
+            (Some("max"), _) => {
+                return Err(Failure::new(
+                    "--cache-to mode=max is available with type=local only in this version of dhow: one name of a registry has one image",
+                ));
+            }
+            (Some(other), _) => {
                 return Err(Failure::new(format!(
-                    "--cache-to mode={other} is not available in this version of dhow: only min, the steps of the image"
+                    "invalid mode {other} of --cache-to: must be min or max"
                 )));
             }
-        }
+        };
         fields.end("cache-to")?;
         Ok(to)
+    }
+
+    /// Whether the images of all stages are kept.
+    pub(super) fn wants_stages(&self) -> bool {
+        matches!(self, Self::Local(_, true))
     }
 }
 
@@ -174,7 +185,7 @@ async fn load(client: &Client, path: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// Keeps the steps of an image where they are wanted.
-pub(super) async fn keep(app: &App, targets: &[To], id: &str) -> Outcome {
+pub(super) async fn keep(app: &App, targets: &[To], id: &str, stages: &[String]) -> Outcome {
     let client = app.client()?;
     for target in targets {
         match target {
@@ -184,7 +195,11 @@ pub(super) async fn keep(app: &App, targets: &[To], id: &str) -> Outcome {
                 client.image_tag(id, repository, tag).await?;
                 outputs::push(app, name, true).await?;
             }
-            To::Local(path) => outputs::layout(client, &[id.to_owned()], path).await?,
+            To::Local(path, all) => {
+                let mut ids = vec![id.to_owned()];
+                ids.extend(stages.iter().filter(|stage| *all && *stage != id).cloned());
+                outputs::layout(client, &ids, path).await?;
+            }
         }
     }
     Ok(())
@@ -207,7 +222,8 @@ mod tests {
             to("type=registry,ref=r/a,mode=min"),
             Ok(To::Registry("r/a".into()))
         );
-        assert_eq!(to("type=local,dest=d"), Ok(To::Local("d".into())));
+        assert_eq!(to("type=local,dest=d"), Ok(To::Local("d".into(), false)));
+        assert_eq!(to("type=local,dest=d,mode=max"), Ok(To::Local("d".into(), true)));
         for bad in [
             "type=gha",
             "type=local",

@@ -7,12 +7,12 @@ use client::Query;
 
 use super::named::Named;
 use super::outputs::Outputs;
-use super::{cache, context, listing, metadata, secrets, show};
+use super::{cache, context, debug, listing, metadata, secrets, show};
 use crate::app::App;
 use crate::container::options::ulimit;
-use crate::credentials;
 use crate::failure::{Failure, Outcome};
 use crate::flags::Parsed;
+use crate::{console, credentials};
 
 pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     let progress = show::Progress::of(args)?;
@@ -32,9 +32,11 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     }
     let outputs = Outputs::parse(args)?;
     let keep = cache::targets(&args.all("cache-to"))?;
+    let all_stages = keep.iter().any(cache::To::wants_stages);
     let cache_from = cache::sources(app, &args.all("cache-from")).await?;
     let mut query =
         query(args, progress == show::Progress::Quiet)?.with_some("cachefrom", json(&cache_from)?);
+    query = query.with_some("stages", if all_stages { "1" } else { "" });
     for tag in &outputs.tags {
         query = query.with("t", tag);
     }
@@ -55,8 +57,15 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
         context::Files::Directory(tree) => listing::offer(app, tree, query).await?,
     };
     let reply = app.client()?.build(query, secrets, logins, body).await?;
-    let shown = show::show(reply, progress, outputs.print()).await;
+    let mut told = show::Told::default();
+    let shown = show::show(reply, progress, outputs.print(), &mut told).await;
     drop(context.temporary);
+    if let (Err(failure), Some(state)) = (&shown, &told.failed_step) {
+        console::error(&failure.message);
+        debug::enter(app, state).await?;
+        // It has been said.
+        return Err(Failure::new("").code(failure.code));
+    }
     let id = shown?;
     if !iidfile.is_empty() {
         if id.is_empty() {
@@ -71,7 +80,7 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     }
     let quiet = progress == show::Progress::Quiet;
     let digest = outputs.give(app, &id, quiet).await?;
-    cache::keep(app, &keep, &id).await?;
+    cache::keep(app, &keep, &id, &told.stages).await?;
     match args.text("metadata-file") {
         "" => Ok(()),
         path => metadata::write(path, &id, &outputs.tags, digest.as_deref()),
@@ -87,6 +96,7 @@ fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
         .with_some("squash", on("squash"))
         .with_some("explain", on("explain"))
         .with_some("check", on("check"))
+        .with_some("debug", on("debug"))
         .with("rm", if args.on("rm") { "1" } else { "0" })
         .with_some("forcerm", on("force-rm"))
         .with_some("networkmode", args.text("network"))

@@ -10,6 +10,16 @@ use crate::image::transfer::{Output, Picture};
 /// A line is longer than this only if something is wrong.
 const LINE_LIMIT: usize = 32 << 20;
 
+/// What dhow's daemon says besides, where it is asked to.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Told {
+    /// The state in front of the step that failed.
+    pub(super) failed_step: Option<super::debug::State>,
+    /// The images of all stages.
+    pub(super) stages: Vec<String>,
+}
+
 /// `--progress`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -34,7 +44,12 @@ impl Progress {
 
 /// Shows the stream to its end; answers the image's id.
 /// With `aside` on standard error, because something else goes to standard output.
-pub(super) async fn show(mut reply: Reply, progress: Progress, aside: bool) -> Result<String, Failure> {
+pub(super) async fn show(
+    mut reply: Reply,
+    progress: Progress,
+    aside: bool,
+    told: &mut Told,
+) -> Result<String, Failure> {
     let output = if aside { Output::Error } else { Output::Out };
     let mut shown = Shown {
         id: String::new(),
@@ -47,13 +62,13 @@ pub(super) async fn show(mut reply: Reply, progress: Progress, aside: bool) -> R
         pending.extend_from_slice(&chunk);
         while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = pending.drain(..=end).collect();
-            shown.line(&line, progress)?;
+            shown.line(&line, progress, told)?;
         }
         if pending.len() > LINE_LIMIT {
             return Err(Failure::new("the build's stream is broken"));
         }
     }
-    shown.line(&pending, progress)?;
+    shown.line(&pending, progress, told)?;
     if progress == Progress::Quiet {
         output.print(&shown.text);
     }
@@ -70,7 +85,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn line(&mut self, line: &[u8], progress: Progress) -> Result<(), Failure> {
+    fn line(&mut self, line: &[u8], progress: Progress, told: &mut Told) -> Result<(), Failure> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
@@ -89,6 +104,10 @@ impl Shown {
         }
         if let Some(id) = message.aux.as_ref().and_then(|aux| aux["ID"].as_str()) {
             id.clone_into(&mut self.id);
+        }
+        if let Some(aux) = message.aux.as_ref().filter(|aux| aux["ID"].is_null()) {
+            *told = serde_json::from_value(aux.clone()).unwrap_or_default();
+            return Ok(());
         }
         match progress {
             Progress::Plain if message.stream.is_empty() => self.pulls.take(message),

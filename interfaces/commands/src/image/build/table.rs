@@ -116,6 +116,14 @@ pub(super) const FLAGS: &[Flag] = &[
         "MEMs in which to allow execution (0-3, 0,1)",
     ),
     flag(
+        "debug",
+        '\0',
+        Kind::Bool,
+        "",
+        "",
+        "Open a shell in the state before a step that fails",
+    ),
+    flag(
         "disable-content-trust",
         '\0',
         Kind::Bool,
