@@ -383,10 +383,23 @@ pub(super) fn join_others(house: &House, record: &Record) -> Result<Joined, Erro
         }
         None => Ok(None),
     };
+    let mut shared_memory = None;
+    if let Some(name) = host.ipc_mode.strip_prefix("container:") {
+        let donor = house.find(name)?.view();
+        let mode = donor.record.host_config.ipc_mode.as_str();
+        if mode == "private" || mode == "none" {
+            return Err(Error::Conflict(format!(
+                "container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.record.id
+            )));
+        }
+        shared_memory = Some(format!("/proc/{}/ns/mnt", donor.record.run.pid));
+    }
     Ok(Joined {
         pid: path(&host.pid_mode, "pid")?,
         ipc: path(&host.ipc_mode, "ipc")?,
         network: path(&host.network_mode, "net")?,
+        shared_memory,
     })
 }
 
