@@ -10,7 +10,6 @@ mod events;
 mod exec;
 mod features;
 mod field;
-mod filters;
 mod flags;
 mod kill;
 mod limits;

@@ -6,6 +6,7 @@
 //! house's own builder. This crate knows gRPC and BuildKit's messages, nothing of HTTP's routes and nothing of how a step
 //! is made. Start at [`BuildKit`]; who sends what is drawn in `docs/formats/buildkit.md`.
 
+mod agents;
 mod attributes;
 mod board;
 mod bridge;

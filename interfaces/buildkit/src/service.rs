@@ -14,6 +14,7 @@ use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::agents::Agents;
 use crate::board::Board;
 use crate::bridge::Forwards;
 use crate::contexts::Waiting;
@@ -44,6 +45,7 @@ pub struct BuildKit {
     uploads: Mutex<HashMap<String, Upload>>,
     uploaded: Notify,
     pub(crate) waiting: Waiting,
+    pub(crate) agents: Arc<Agents>,
 }
 
 /// A build that docker's command asks for.
@@ -138,6 +140,7 @@ impl BuildKit {
             uploads: Mutex::default(),
             uploaded: Notify::new(),
             waiting: Waiting::default(),
+            agents: Arc::default(),
         }))
     }
 

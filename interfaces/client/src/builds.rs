@@ -1,6 +1,7 @@
 //! `/build`: one method per call.
 
 use crate::call::{Body, Reply};
+use crate::hijack::Hijacked;
 use crate::query::Query;
 use crate::{Client, ClientError};
 
@@ -54,6 +55,16 @@ impl Client {
             }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens a connection that waits until a step of a build asks an ssh agent.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn build_agent(&self, build: &str, agent: &str) -> Result<Hijacked, ClientError> {
+        let query = Query::new().with("id", build).with("agent", agent);
+        let reply = self.post("/build/agent").query(query).upgrade().send().await?;
+        Hijacked::take_over(reply).await
     }
 
     /// Takes away what builds keep for later; the reply says how much.

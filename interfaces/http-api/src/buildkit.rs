@@ -76,6 +76,25 @@ pub(crate) async fn grpc(buildkit: Arc<BuildKit>, mut call: Call) -> Outcome {
         .await
 }
 
+/// `POST /build/agent`, of `dhow build` only: a connection that waits for a step that asks an ssh agent of the client's.
+pub(crate) async fn agent(buildkit: Arc<BuildKit>, mut call: Call) -> Outcome {
+    const HEAD: &str = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    call.bytes(64 << 10).await?;
+    let (build, agent) = (
+        call.query.text("id").to_owned(),
+        call.query.text("agent").to_owned(),
+    );
+    call.hijacker
+        .take(move |mut taken| async move {
+            if taken.write(HEAD.as_bytes()).await.is_ok() {
+                let (read, write) = tokio::io::split(taken.socket);
+                let read = std::io::Cursor::new(taken.read).chain(read);
+                buildkit.offer_agent(&build, &agent, tokio::io::join(read, write));
+            }
+        })
+        .await
+}
+
 /// `POST /build?version=2`.
 pub(crate) async fn build(buildkit: &Arc<BuildKit>, call: Call) -> Outcome {
     if let Some(id) = call.query.text("buildid").strip_prefix(UPLOAD) {

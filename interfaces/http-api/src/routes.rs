@@ -141,6 +141,7 @@ routes! {
     PUT    "/distribution/{name}/blobs/{digest}" => image::documents::put_blob [images];
     GET  "/images/{name}/attestations" => missing::attestations [];
     POST "/build" => build::build [builds, buildkit];
+    POST "/build/agent" => buildkit::agent [buildkit];
     POST "/build/context" => build::list_context [buildkit];
     POST "/build/prune" => build::prune [buildkit];
     POST "/build/cancel" => build::cancel [builds];

@@ -5,7 +5,6 @@
 
 mod attributes;
 mod clone;
-mod entry;
 mod exec;
 mod identity;
 mod memory;

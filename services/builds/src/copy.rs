@@ -171,7 +171,7 @@ pub(crate) fn root(fd: OwnedFd) -> Arc<Root> {
     Arc::new(Root::new(fd))
 }
 
-/// A destination as the history shows it: absolute, with the slash that it ends with.
+/// A destination, absolute and with the slash that it ends with.
 pub(crate) fn shown(workdir: &str, destination: &str) -> String {
     let path = dockerfile::ignore::clean(&destination::absolute(workdir, destination));
     let slash =

@@ -3,10 +3,14 @@
 
 #[path = "build/corpus.rs"]
 mod corpus;
+#[path = "build/hostile.rs"]
+mod hostile;
 #[path = "build/kept.rs"]
 mod kept;
 #[path = "build/more.rs"]
 mod more;
+#[path = "build/peers.rs"]
+mod peers;
 #[path = "build/pulls.rs"]
 mod pulls;
 #[path = "build/results.rs"]

@@ -83,6 +83,17 @@ impl Listed {
             }
         }
         out.flush().map_err(failed)?;
+        let wanted = missing
+            .values()
+            .fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
+        let disk = rustix::fs::statvfs(kept.path()).map_err(|errno| failed(errno.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if wanted > free {
+            let text = format!(
+                "the context has {wanted} bytes that are not here yet, and {free} bytes are free: what the build does not need can stand in .dockerignore"
+            );
+            return Err(Status::new(Code::ResourceExhausted, text));
+        }
         Ok(Self { kept, tree, missing })
     }
 

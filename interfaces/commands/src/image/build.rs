@@ -1,5 +1,6 @@
 //! `dhow build`.
 
+mod agents;
 mod cache;
 mod context;
 mod debug;

@@ -46,8 +46,7 @@ impl Stage {
         copy.exclude
             .iter()
             .for_each(|pattern| flags.push_str(&format!("--exclude={pattern} ")));
-        let destination = crate::copy::shown(&self.config.config.working_dir, &copy.destination);
-        let comment = format!("{name} {flags}{} in {destination} ", ready.hash);
+        let comment = format!("{name} {flags}{} in {} ", ready.hash, copy.destination);
         let wanted: RunConfig = self.wanted(no_op_joined(&self.config.config, &comment));
         let Some(_turn) = self.probe_in_turn(&wanted).await? else {
             return Ok(());

@@ -20,7 +20,6 @@ fn network(name: &str, driver: &str) -> Network {
         },
         bridge: String::new(),
         containers: BTreeMap::new(),
-        subnets: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use e2e::{Client, Settings, daemon, daemon_with, for_each_client};
 use super::{build, context};
 
 /// What must come of a Dockerfile.
-enum Expect {
+pub(super) enum Expect {
     /// `image inspect --format` gives this.
     Config(&'static str, &'static str),
     /// A shell line run in the image prints this.
@@ -20,7 +20,10 @@ enum Expect {
 use Expect::{Config, Fails, History, Prints};
 
 /// The rule, the Dockerfile, and what must come of it.
-type Case = (&'static str, &'static str, Expect);
+pub(super) type Case = (&'static str, &'static str, Expect);
+
+/// The cases that can be built.
+pub(super) const BUILT: &[&[Case]] = &[CONFIGURATION, FILES, LATER];
 
 const CONFIGURATION: &[Case] = &[
     (
@@ -666,7 +669,8 @@ const REFUSED: &[Case] = &[
     ),
 ];
 
-fn run(docker: &Client, cases: &[Case]) {
+/// The context of all cases.
+pub(super) fn files() -> tempfile::TempDir {
     let folder = context();
     fs::write(folder.path().join("f"), "f\n").expect("file");
     let packed = std::process::Command::new("tar")
@@ -682,6 +686,11 @@ fn run(docker: &Client, cases: &[Case]) {
         .status();
     assert!(packed.expect("tar").success());
     fs::remove_file(folder.path().join("f")).expect("file");
+    folder
+}
+
+fn run(docker: &Client, cases: &[Case]) {
+    let folder = files();
     let mut wrong = Vec::new();
     for (rule, text, expect) in cases {
         fs::write(folder.path().join("Dockerfile"), text).expect("file");

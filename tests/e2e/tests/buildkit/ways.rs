@@ -114,6 +114,23 @@ fn a_step_asks_the_agent_of_the_client() {
         without.code == 1 && without.stderr.contains("unset ssh forward key default"),
         "{without:?}"
     );
+    // dhow has no session: its connections wait for the steps.
+    let found = e2e::clients(&daemon).into_iter().find(e2e::Client::is_dhow);
+    let dhow = found.expect("dhow is among the clients");
+    let place = context.path().display().to_string();
+    let words = ["build", "--no-cache", "--ssh", &ssh[0], "--ssh", &ssh[1], &place];
+    let built = dhow.run(words);
+    assert_eq!(built.code, 0, "{built:?}");
+    assert_eq!(
+        built.stdout.matches("the key of the test").count(),
+        2,
+        "{built:?}"
+    );
+    let without = dhow.run(["build", "--no-cache", &place]);
+    assert!(
+        without.code == 1 && without.stderr.contains("unset ssh forward key default"),
+        "{without:?}"
+    );
 }
 
 /// Copies a program and the libraries that it is linked with to the same paths below a root.

@@ -7,7 +7,7 @@ use client::Query;
 
 use super::named::Named;
 use super::outputs::Outputs;
-use super::{cache, context, debug, listing, metadata, secrets, show};
+use super::{agents, cache, context, debug, listing, metadata, secrets, show};
 use crate::app::App;
 use crate::container::options::ulimit;
 use crate::failure::{Failure, Outcome};
@@ -30,6 +30,10 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
             )));
         }
     }
+    let environment = std::env::var("SSH_AUTH_SOCK")
+        .ok()
+        .filter(|path| !path.is_empty());
+    let agents = agents::parse(&args.all("ssh"), environment.as_deref())?;
     let outputs = Outputs::parse(args)?;
     let keep = cache::targets(&args.all("cache-to"))?;
     let all_stages = keep.iter().any(cache::To::wants_stages);
@@ -45,6 +49,11 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
         std::fs::remove_file(iidfile)
             .map_err(|error| Failure::new(format!("removing image ID file: {error}")))?;
     }
+    let build_id = name_of_build();
+    if !agents.is_empty() {
+        let ids: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
+        query = query.with("buildid", &build_id).with("sshagents", json(&ids)?);
+    }
     let named = Named::parse(&args.all("build-context"))?;
     let query = query.with_some("contexts", json(&named.values)?);
     let context = context::open(args.arg(0), args.text("file"), args.on("compress"), named.trees)?;
@@ -58,7 +67,10 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     };
     let reply = app.client()?.build(query, secrets, logins, body).await?;
     let mut told = show::Told::default();
-    let shown = show::show(reply, progress, outputs.print(), &mut told).await;
+    let shown = tokio::select! {
+        shown = show::show(reply, progress, outputs.print(), &mut told) => shown,
+        () = agents::offer(app.client()?, &build_id, &agents) => Err(Failure::new("no build")),
+    };
     drop(context.temporary);
     if let (Err(failure), Some(state)) = (&shown, &told.failed_step) {
         console::error(&failure.message);
@@ -136,6 +148,16 @@ fn query(args: &Parsed, quiet: bool) -> Result<Query, Failure> {
         query = query.with("ulimits", json(&limits)?);
     }
     Ok(query)
+}
+
+/// A name that no other build has.
+fn name_of_build() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!(
+        "dhow-{}-{}",
+        std::process::id(),
+        now.unwrap_or_default().as_nanos()
+    )
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {

@@ -319,6 +319,14 @@ pub(super) const FLAGS: &[Flag] = &[
         "Squash newly built layers into a single new layer",
     ),
     flag(
+        "ssh",
+        '\0',
+        Kind::Strings,
+        "stringArray",
+        "",
+        "SSH agent socket to expose to the build (format: \"default|<id>[=<socket>]\")",
+    ),
+    flag(
         "tag",
         't',
         Kind::List,
