@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .chain(builds::ROWS)
             .map(|row| (row.name, row.what));
         timed
-            .chain([runtimes::ROW])
+            .chain(runtimes::ROWS.iter().map(|row| (row.name, row.what)))
             .chain(resources::ROWS)
             .for_each(|(name, what)| println!("{name:<12} {what}"));
         println!(
@@ -73,6 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.rows.iter().any(|word| word == "registry") {
         return registries(arguments);
+    }
+    if !arguments.rows.is_empty() && arguments.rows.iter().all(|word| word.starts_with("runtime")) {
+        return only_runtimes(arguments);
     }
     packages::ensure(&[
         "busybox-static",
@@ -97,12 +100,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let medians = measure(row, &engines, arguments.runs.min(row.most), work.path());
         table.add(Line::times(row.what, medians).aim(row.aim));
     }
-    if arguments.wants(runtimes::ROW.0) {
-        table.add(runtimes::measure(&binaries, work.path(), arguments.runs)?);
+    let wants = |name: &str| arguments.wants(name);
+    if runtimes::ROWS.iter().any(|row| wants(row.name)) {
+        let subjects = runtimes::subjects(&binaries);
+        runtimes::measure(&subjects, work.path(), arguments.runs, wants, &mut table)?;
     }
-    resources::measure(&engines, &binaries, work.path(), &mut table, |name| {
-        arguments.wants(name)
-    })?;
+    resources::measure(&engines, &binaries, work.path(), &mut table, wants)?;
     drop(engines);
     println!("\n{table}");
     println!("measured in {:.0} s", begun.elapsed().as_secs_f64());
@@ -126,6 +129,23 @@ fn start(arguments: &Arguments, binaries: &Path, work: &Path) -> Result<Vec<Engi
     }
     ensure!(!engines.is_empty(), "no engine could be started");
     Ok(engines)
+}
+
+/// The table of the OCI runtimes, which needs no engine.
+fn only_runtimes(arguments: &Arguments) -> Result<()> {
+    let binaries = match &arguments.built {
+        Some(folder) => folder.canonicalize()?,
+        None => build::release()?,
+    };
+    let work = tempfile::Builder::new()
+        .prefix("dhow-bench-")
+        .tempdir_in("/tmp")?;
+    let subjects = runtimes::subjects(&binaries);
+    let mut table = Table::of_runtimes(&subjects);
+    let wants = |name: &str| arguments.wants(name);
+    runtimes::measure(&subjects, work.path(), arguments.runs, wants, &mut table)?;
+    println!("\n{table}");
+    Ok(())
 }
 
 /// The table of the registries, which needs no engine.

@@ -99,10 +99,10 @@ fn static_build(profile: &str) -> Command {
     command
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    command.args([
-        "--config",
-        &format!(r#"target.{TARGET}.rustflags=["-Ctarget-feature=+crt-static","-Crelocation-model=static"]"#),
-    ]);
+    // The entry point is explained in kernel/linux/src/process/entry.rs.
+    let flags =
+        r#"["-Ctarget-feature=+crt-static","-Crelocation-model=static","-Clink-arg=-Wl,-e,dhow_entry"]"#;
+    command.args(["--config", &format!("target.{TARGET}.rustflags={flags}")]);
     command
 }
 

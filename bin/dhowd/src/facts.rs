@@ -286,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn security_options_name_what_is_on_for_everybody() {
+        let layout = Layout::detect().unwrap();
+        let names = |no_new_privileges| {
+            let settings = Settings {
+                no_new_privileges,
+                ..Settings::default()
+            };
+            security_options(&settings, &layout)
+        };
+        let wanted = "name=no-new-privileges".to_owned();
+        assert!(names(true).contains(&wanted) && !names(false).contains(&wanted));
+        assert!(names(false).contains(&"name=seccomp,profile=builtin".to_owned()));
+    }
+
+    #[test]
     fn open_addresses_and_missing_limits_are_warned_of() {
         let found = warnings(
             &Info {

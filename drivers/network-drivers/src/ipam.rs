@@ -189,6 +189,15 @@ impl Addresses {
         }
     }
 
+    /// How many addresses are taken or never given, and how many of the range can still be given.
+    pub fn figures(&self) -> (u64, u64) {
+        let (first, last) = self.range;
+        let small = |n: u128| u64::try_from(n).unwrap_or(u64::MAX);
+        let taken_within = self.taken.range(first..=last).count() as u128;
+        let size = (last - first).saturating_add(1);
+        (self.taken.len() as u64, small(size - taken_within))
+    }
+
     fn offset(&self, address: IpAddr) -> Option<u128> {
         self.subnet
             .contains(&address)
@@ -269,6 +278,21 @@ mod tests {
         );
         a.release(ip("10.0.0.5"));
         assert_eq!(a.take_next(), Some(ip("10.0.0.129")));
+    }
+
+    #[test]
+    fn figures_count_what_is_never_given_and_what_the_range_still_has() {
+        let mut a = Addresses::new(net("10.0.0.0/24"), Some(net("10.0.0.128/25")));
+        assert_eq!(
+            a.figures(),
+            (2, 127),
+            "network and broadcast, which is in the range"
+        );
+        a.take(ip("10.0.0.1")).unwrap();
+        a.take_next();
+        assert_eq!(a.figures(), (4, 126));
+        assert_eq!(Addresses::new(net("fd00::/64"), None).figures(), (1, u64::MAX));
+        assert_eq!(Addresses::new(net("::/0"), None).figures(), (1, u64::MAX));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod events;
 mod exec;
 mod features;
 mod field;
+mod filters;
 mod flags;
 mod kill;
 mod limits;

@@ -22,6 +22,7 @@ use crate::program::{Program, Step};
 pub use devices::device_rules;
 pub(crate) use mount_options::names as mount_option_names;
 pub use mounts::CgroupMount;
+pub use mounts::SHARED_MEMORY;
 pub(crate) use mounts::{ROOT_SHIFT, shifted_root};
 pub(crate) use namespaces::{flag, joined};
 pub(crate) use process::{memory_policy_flags, memory_policy_modes};
@@ -59,6 +60,8 @@ pub struct Options {
     pub landlock: Option<(Rules, u32)>,
     /// The caller may mount, and so make binds that root of a user namespace may not.
     pub may_mount: bool,
+    /// The file of the mount namespace from which a bind at `/dev/shm` comes, if not from the host's.
+    pub shared_memory: Option<String>,
 }
 
 impl Default for Options {
@@ -79,6 +82,7 @@ impl Default for Options {
             filter: None,
             landlock: None,
             may_mount: true,
+            shared_memory: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Binds that the parent makes and the init puts in place.
 //!
-//! In a user namespace of its own, the container's root may not see what a bind shows; and only who has rights over the
+//! A mount can be cloned in its own mount namespace only (open_tree(2)), and the init is in its own by then. In a user namespace of its own, the container's root may not see what a bind shows; and only who has rights over the
 //! file system may shift the owners of a mount (config.md, "uidMappings" of a mount; mount_setattr(2)).
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,7 +11,7 @@ use linux::Errno;
 use linux::mount::Attributes;
 use linux::namespace::Flags;
 use linux::process::{CloneArgs, Cloned, clone3};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::Error;
 use crate::create::parent;
@@ -26,8 +27,12 @@ pub(crate) fn prepare(wanted: &[Prepared]) -> Result<Vec<OwnedFd>, Error> {
             let what = format!("{what} {path:?}");
             move |errno| parent(&what, errno)
         };
-        let mount =
-            linux::mount::clone_tree(CWD, &bind.path, bind.recursive).map_err(fail("error mounting"))?;
+        let clone = || linux::mount::clone_tree(CWD, &bind.path, bind.recursive);
+        let mount = match &bind.namespace {
+            None => clone(),
+            Some(namespace) => within(namespace, clone),
+        };
+        let mount = mount.map_err(fail("error mounting"))?;
         if let Some(shift) = &bind.shift {
             if !namespaces.iter().any(|(known, _)| *known == shift) {
                 namespaces.push((shift, namespace(shift)?));
@@ -48,6 +53,24 @@ pub(crate) fn prepare(wanted: &[Prepared]) -> Result<Vec<OwnedFd>, Error> {
         mounts.push(mount);
     }
     Ok(mounts)
+}
+
+/// Does something in another mount namespace. This process has one thread, and is back where it was afterwards.
+fn within<T>(namespace: &CStr, work: impl FnOnce() -> linux::Result<T>) -> linux::Result<T> {
+    let open = |path: &CStr, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let there = open(namespace, OFlags::RDONLY)?;
+    let home = open(c"/proc/self/ns/mnt", OFlags::RDONLY)?;
+    let (root, here) = (open(c"/", directory)?, open(c".", directory)?);
+    linux::namespace::join(&there, Flags::MOUNT)?;
+    let done = work();
+    // There, /proc is of other processes: that there is no other thread was seen before.
+    linux::namespace::join_in_child(home.as_fd(), Flags::MOUNT)?;
+    // Whoever enters a mount namespace stands at its root.
+    rustix::process::fchdir(&root)?;
+    rustix::process::chroot(c".")?;
+    rustix::process::fchdir(&here)?;
+    done
 }
 
 /// A user namespace that stands for a shift.

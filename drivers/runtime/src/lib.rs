@@ -25,7 +25,7 @@ pub mod program;
 pub mod resctrl;
 mod user_maps;
 
-pub use compile::{CgroupMount, CompileError, Options, Streams, compile, device_rules};
+pub use compile::{CgroupMount, CompileError, Options, SHARED_MEMORY, Streams, compile, device_rules};
 pub use create::{CreateOptions, Created, RootfsSource, Stdio, create};
 pub use error::{Error, ExecFailure, errno_text};
 pub use exec::{ExecOptions, Target, exec};

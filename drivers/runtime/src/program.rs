@@ -44,12 +44,14 @@ pub struct ParentSetup {
     pub new_time: Option<String>,
 }
 
-/// A bind that takes the parent's rights: one whose owners are shifted, or any in a user namespace, whose root may not
-/// see what the mount shows.
+/// A bind that takes the parent's rights: one whose owners are shifted, one from another mount namespace, or any in a user
+/// namespace, whose root may not see what the mount shows.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The path of the host that it shows.
+    /// The path of the host that it shows, or of the mount namespace.
     pub path: CString,
+    /// The file of the mount namespace in which the path is, if it is not the host's.
+    pub namespace: Option<CString>,
     /// With all mounts below it.
     pub recursive: bool,
     /// How the owners are shifted, if they are.

@@ -82,3 +82,28 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_progress_are_told_in_both_forms() {
+        let error = serde_json::to_value(Message::error("broken")).unwrap();
+        assert_eq!(
+            (&error["errorDetail"]["message"], &error["error"]),
+            (&"broken".into(), &"broken".into())
+        );
+        let bar = Message {
+            progress: "[=>  ]".into(),
+            progress_detail: Some(Detail {
+                current: 1,
+                total: 4,
+                ..Detail::default()
+            }),
+            ..Message::default()
+        };
+        let bar = serde_json::to_value(bar).unwrap();
+        assert!(bar["progress"].is_string() && bar["progressDetail"]["total"] == 4);
+    }
+}

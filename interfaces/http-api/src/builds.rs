@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ::builds::{BuildRequest, Builds, ProgressReceiver, PruneOptions, Secret, Source, progress};
+use api_types::ApiVersion;
 use api_types::container::{HostConfig, Ulimit};
 use api_types::progress::Message;
 use base64::Engine as _;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::error::Failure;
 use crate::images::reader;
+use crate::query::Query;
 use crate::reply::{self, Outcome};
 
 /// Secrets for `RUN --mount=type=secret`: base64 of a JSON object of names and base64 values. Docker's own way
@@ -237,21 +239,7 @@ fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
 
 /// `POST /build/prune`; `all` makes no difference, as what is kept for later is never dangling.
 pub(crate) async fn prune(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
-    if !matches!(call.query.text("min-free-space"), "" | "0") {
-        return Err(Failure::new(
-            fault::Kind::NotImplemented,
-            "min-free-space is not available in this version of dhow: reserved-space and max-used-space are",
-        ));
-    }
-    let mut keep = 0;
-    for name in ["keep-storage", "reserved-space", "max-used-space"] {
-        let bytes: Option<i64> = call.query.number(name)?;
-        keep = keep.max(
-            bytes
-                .and_then(|bytes| u64::try_from(bytes).ok())
-                .unwrap_or_default(),
-        );
-    }
+    let keep = kept(call.version, &call.query)?;
     let filters = call.query.filters()?;
     let known = filters.accept_only(&["until", "unused-for", "id", "type"]);
     known.map_err(|error| Failure::bad(error.to_string()))?;
@@ -280,6 +268,28 @@ pub(crate) async fn prune(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
     })
 }
 
+/// The bytes that a prune leaves. What was `keep-storage` has another name since 1.48, and the old one is not heard since
+/// 1.52.
+fn kept(version: ApiVersion, query: &Query) -> Result<u64, Failure> {
+    let names: &[&str] = match version {
+        version if version.before(48) => &["keep-storage"],
+        version if version.before(52) => &["keep-storage", "reserved-space", "max-used-space"],
+        _ => &["reserved-space", "max-used-space"],
+    };
+    if version.at_least(48) && !matches!(query.text("min-free-space"), "" | "0") {
+        return Err(Failure::new(
+            fault::Kind::NotImplemented,
+            "min-free-space is not available in this version of dhow: reserved-space and max-used-space are",
+        ));
+    }
+    let mut keep = 0;
+    for name in names {
+        let bytes = query.number(name)?.and_then(|bytes| u64::try_from(bytes).ok());
+        keep = keep.max(bytes.unwrap_or_default());
+    }
+    Ok(keep)
+}
+
 /// `POST /build/cancel`.
 pub(crate) async fn cancel(builds: Arc<Builds>, call: Call) -> Outcome {
     let id = call.query.text("id");
@@ -288,4 +298,29 @@ pub(crate) async fn cancel(builds: Arc<Builds>, call: Call) -> Outcome {
     }
     builds.cancel(id);
     reply::empty(StatusCode::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_prune_keeps_has_other_names_since_1_48_and_lost_the_old_one_by_1_52() {
+        let heard = |minor, name: &str| {
+            kept(ApiVersion::new(1, minor), &Query::parse(&format!("{name}=7")))
+                .map_err(|f| f.status.as_u16())
+        };
+        let old = |minor| heard(minor, "keep-storage");
+        assert_eq!((old(47), old(48), old(51), old(52)), (Ok(7), Ok(7), Ok(7), Ok(0)));
+        for name in ["reserved-space", "max-used-space"] {
+            assert_eq!(
+                (heard(47, name), heard(48, name), heard(52, name)),
+                (Ok(0), Ok(7), Ok(7))
+            );
+        }
+        assert_eq!(
+            (heard(47, "min-free-space"), heard(48, "min-free-space")),
+            (Ok(0), Err(501))
+        );
+    }
 }

@@ -194,3 +194,28 @@ fn wait_body(version: api_types::ApiVersion, outcome: WaitResponse) -> Bytes {
     text.push(b'\n');
     text.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use api_types::ApiVersion;
+    use api_types::container::WaitError;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_removal_is_told_to_those_who_wait_since_1_34() {
+        let outcome = || WaitResponse {
+            status_code: 7,
+            error: Some(WaitError {
+                message: "busy".into(),
+            }),
+        };
+        assert!(wait_body(ApiVersion::new(1, 33), outcome()).is_empty());
+        let told = wait_body(ApiVersion::new(1, 34), outcome());
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+        assert_eq!(
+            (told["StatusCode"].as_i64(), told["Error"]["Message"].as_str()),
+            (Some(7), Some("busy"))
+        );
+    }
+}

@@ -27,6 +27,10 @@ const BRIDGE_FIELDS: [&str; 14] = [
     "SecondaryIPv6Addresses",
 ];
 
+/// The state of a container that is being removed, and what was said of it before 1.25.
+const REMOVING: &str = "removing";
+const EXITED: &str = "exited";
+
 fn endpoint(version: ApiVersion, short_id: &str, endpoint: &mut EndpointSettings) {
     if version.before(45) && !short_id.is_empty() {
         // The short id counted as an alias then.
@@ -79,8 +83,11 @@ pub(crate) fn container_inspect(version: ApiVersion, mut found: Inspect) -> Valu
             .mac_address
             .clone_from(&found.network_settings.mac_address);
     }
-    if version.before(46) {
-        found.host_config.annotations.take_if(|_| version.before(43));
+    if version.before(43) {
+        found.host_config.annotations = None;
+    }
+    if version.before(25) && found.state.status == REMOVING {
+        EXITED.clone_into(&mut found.state.status);
     }
     let mut value = to_value(&found);
     if version.before(42)
@@ -109,6 +116,9 @@ pub(crate) fn container_inspect(version: ApiVersion, mut found: Inspect) -> Valu
 pub(crate) fn container_summary(version: ApiVersion, summary: &mut Summary) {
     for settings in summary.network_settings.networks.values_mut() {
         endpoint(version, "", settings);
+    }
+    if version.before(25) && summary.state == REMOVING {
+        EXITED.clone_into(&mut summary.state);
     }
     if version.before(46) {
         summary.host_config.annotations = None;

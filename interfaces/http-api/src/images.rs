@@ -2,6 +2,7 @@
 
 mod beside;
 pub(crate) mod documents;
+mod platforms;
 mod registry;
 mod transfer;
 
@@ -18,6 +19,8 @@ pub(crate) use beside::{differences, layers, squash};
 pub(crate) use registry::{distribution, login, push, search};
 pub(crate) use transfer::{create, files, load, reader, save, save_all};
 
+use platforms::Platforms;
+
 use crate::call::{Call, invalid_json};
 use crate::error::Failure;
 use crate::gates;
@@ -33,7 +36,9 @@ pub(crate) async fn list(images: Arc<Images>, call: Call) -> Outcome {
     }
     let shared_size = call.version.at_least(42) && call.query.flag("shared-size");
     let mut list = images.summaries(call.query.flag("all"), &filters, shared_size)?;
-    let manifests = call.version.at_least(47) && call.query.flag("manifests");
+    // Who asks for the identity of manifests gets the manifests; what is known of their origin is not kept.
+    let manifests = (call.version.at_least(47) && call.query.flag("manifests"))
+        || (call.version.at_least(54) && call.query.flag("identity"));
     for summary in &mut list {
         gates::image_summary(call.version, summary);
         let id = summary.id.parse().ok().filter(|_| manifests);
@@ -45,14 +50,26 @@ pub(crate) async fn list(images: Arc<Images>, call: Call) -> Outcome {
 
 /// `GET /images/{name}/json`.
 pub(crate) async fn inspect(images: Arc<Images>, call: Call) -> Outcome {
-    let platforms = transfer::platforms(&call)?;
-    images.resolve(call.name())?.check_platform(&platforms)?;
-    reply::ok(&gates::image_inspect(call.version, images.inspect(call.name())?))
+    let platforms = platforms::asked(&call, Platforms::one_since(49))?;
+    let manifests = call.version.at_least(48) && call.query.flag("manifests");
+    if manifests && !platforms.is_empty() {
+        return Err(Failure::bad(
+            "conflicting options: manifests and platform options cannot both be set",
+        ));
+    }
+    let image = images.resolve(call.name())?;
+    image.check_platform(&platforms)?;
+    let mut shown = gates::image_inspect(call.version, images.inspect(call.name())?);
+    if manifests && let Some(shown) = shown.as_object_mut() {
+        let summary = images.manifest_summary(&image.id)?;
+        shown.insert("Manifests".to_owned(), serde_json::json!([summary]));
+    }
+    reply::ok(&shown)
 }
 
 /// `GET /images/{name}/history`.
 pub(crate) async fn history(images: Arc<Images>, call: Call) -> Outcome {
-    let platforms = transfer::platforms(&call)?;
+    let platforms = platforms::asked(&call, Platforms::one_since(48))?;
     images.resolve(call.name())?.check_platform(&platforms)?;
     reply::ok(&images.history(call.name())?)
 }
@@ -67,6 +84,10 @@ pub(crate) async fn tag(images: Arc<Images>, call: Call) -> Outcome {
 
 /// `DELETE /images/{name}`.
 pub(crate) async fn remove(images: Arc<Images>, call: Call) -> Outcome {
+    // One store, one platform of each image: to name another one is to name an image that is not here.
+    let platforms = call.query.all("platforms").filter(|_| call.version.at_least(50));
+    let platforms = platforms.map(platforms::parse).collect::<Result<Vec<_>, _>>()?;
+    images.resolve(call.name())?.check_platform(&platforms)?;
     let options = RemoveOptions {
         force: call.query.flag("force"),
         no_prune: call.query.flag("noprune"),

@@ -8,7 +8,7 @@ use api_types::{ApiVersion, Filters as Wishes};
 use containers::Containers;
 use fault::Kind;
 use hyper::StatusCode;
-use networks::{Filters, Ipam, IpamPool, Network, NetworkSpec, Networks};
+use networks::{Filters, Ipam, IpamPool, Network, NetworkSpec, Networks, SubnetUse};
 
 use crate::call::Call;
 use crate::error::Failure;
@@ -73,15 +73,20 @@ pub(crate) async fn prune(networks: Arc<Networks>, call: Call) -> Outcome {
 pub(crate) async fn connect(containers: Arc<Containers>, mut call: Call) -> Outcome {
     let mut request: api::ConnectRequest = call.json().await?;
     if let Some(endpoint) = &mut request.endpoint_config {
-        if call.version.before(48) {
-            endpoint.gw_priority = None;
-        }
-        if call.version.before(44) {
-            endpoint.mac_address.clear();
-        }
+        known(call.version, endpoint);
     }
     containers.connect(call.name(), request).await?;
     reply::empty(StatusCode::OK)
+}
+
+/// Takes away what came after the client's version.
+fn known(version: ApiVersion, endpoint: &mut api::EndpointSettings) {
+    if version.before(48) {
+        endpoint.gw_priority = None;
+    }
+    if version.before(44) {
+        endpoint.mac_address.clear();
+    }
 }
 
 /// `POST /networks/{id}/disconnect`.
@@ -148,6 +153,8 @@ fn shown(version: ApiVersion, network: Network, detail: Detail) -> api::Network 
         Detail::List if version.before(52) => Some(BTreeMap::new()),
         Detail::List => None,
     };
+    let subnets: BTreeMap<_, _> = network.subnets.iter().map(figures).collect();
+    let tells_status = detail == Detail::Inspect && version.at_least(52) && !subnets.is_empty();
     api::Network {
         name: spec.name,
         id: network.id,
@@ -173,8 +180,18 @@ fn shown(version: ApiVersion, network: Network, detail: Detail) -> api::Network 
         containers,
         options: spec.options,
         labels: spec.labels,
-        status: None,
+        status: tells_status.then_some(api::Status {
+            ipam: api::IpamStatus { subnets },
+        }),
     }
+}
+
+fn figures(subnet: &SubnetUse) -> (String, api::SubnetStatus) {
+    let status = api::SubnetStatus {
+        ips_in_use: subnet.in_use,
+        dynamic_ips_available: subnet.available,
+    };
+    (subnet.subnet.to_string(), status)
 }
 
 fn pool_shown(pool: IpamPool) -> api::IpamConfig {
@@ -255,5 +272,88 @@ fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<Option<T>, Fail
         Err(_) => Err(Failure::bad(format!(
             "invalid network config:\ninvalid {what} {text}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_an_endpoint_count_since_their_version() {
+        let heard = |minor| {
+            let mut endpoint = api::EndpointSettings {
+                mac_address: "02:00:00:00:00:07".into(),
+                gw_priority: Some(5),
+                ..Default::default()
+            };
+            known(ApiVersion::new(1, minor), &mut endpoint);
+            (!endpoint.mac_address.is_empty(), endpoint.gw_priority)
+        };
+        assert_eq!((heard(43), heard(44)), ((false, None), (true, None)));
+        assert_eq!((heard(47), heard(48)), ((true, None), (true, Some(5))));
+    }
+
+    #[test]
+    fn a_network_is_shown_as_the_version_knows_it() {
+        let show = |minor, detail| {
+            let network = Network {
+                id: "a".into(),
+                created: String::new(),
+                spec: NetworkSpec::default(),
+                bridge: String::new(),
+                containers: [(
+                    "c".to_owned(),
+                    networks::Connected {
+                        name: "web".into(),
+                        endpoint_id: String::new(),
+                        mac: String::new(),
+                        ipv4: String::new(),
+                        ipv6: String::new(),
+                    },
+                )]
+                .into(),
+                subnets: vec![SubnetUse {
+                    subnet: "10.0.0.0/24".parse().unwrap(),
+                    in_use: 3,
+                    available: 253,
+                }],
+            };
+            serde_json::to_value(shown(ApiVersion::new(1, minor), network, detail)).unwrap()
+        };
+        let inspect = |minor| show(minor, Detail::Inspect);
+        assert_eq!(inspect(47).get("EnableIPv4"), None);
+        assert_eq!(inspect(48)["EnableIPv4"], true);
+        assert_eq!(inspect(51).get("Status"), None);
+        let subnet = &inspect(52)["Status"]["IPAM"]["Subnets"]["10.0.0.0/24"];
+        assert_eq!(
+            (
+                subnet["IPsInUse"].as_u64(),
+                subnet["DynamicIPsAvailable"].as_u64()
+            ),
+            (Some(3), Some(253))
+        );
+        assert_eq!(show(52, Detail::List).get("Status"), None);
+        let members = |minor| {
+            show(minor, Detail::List)["Containers"]
+                .as_object()
+                .map(|all| all.len())
+        };
+        assert_eq!(
+            (members(27), members(28), members(51), members(52)),
+            (Some(1), Some(0), Some(0), None)
+        );
+    }
+
+    #[test]
+    fn ipv4_can_be_refused_since_1_48() {
+        let asked = |minor| {
+            let request = api::CreateRequest {
+                enable_ipv4: Some(false),
+                ..Default::default()
+            };
+            spec(ApiVersion::new(1, minor), request).unwrap().enable_ipv4
+        };
+        assert_eq!((asked(47), asked(48)), (None, Some(false)));
     }
 }

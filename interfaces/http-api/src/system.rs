@@ -21,7 +21,7 @@ pub(crate) async fn ping(_: Call) -> Outcome {
         HeaderValue::from_static("no-cache, no-store, must-revalidate"),
     );
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    // Version 1 is the builder behind `POST /build`; there is no BuildKit here.
+    // The builder that a client should use by itself: 1 is that of `POST /build`, which needs no session.
     headers.insert("builder-version", HeaderValue::from_static("1"));
     headers.insert("swarm", HeaderValue::from_static("inactive"));
     Ok(reply)

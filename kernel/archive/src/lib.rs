@@ -33,4 +33,4 @@ pub use reader::Reader;
 pub use split::{Recorder, rebuild};
 pub use tree::remove_tree;
 pub use unpack::{Devices, FindLink, Owner, UnpackOptions, UnpackStats, Verdict, Whiteouts, unpack};
-pub use writer::Writer;
+pub use writer::{EntryData, Writer};

@@ -51,14 +51,7 @@ impl<W: Write> Writer<W> {
             let most =
                 usize::try_from(self.owed).map_or(self.buffer.len(), |owed| owed.min(self.buffer.len()));
             match data.read(&mut self.buffer[..most]) {
-                Ok(0) => {
-                    let short = format!(
-                        "{} is {} bytes shorter than its header says",
-                        entry.display_path(),
-                        self.owed
-                    );
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, short));
-                }
+                Ok(0) => return Err(short(&entry.display_path(), self.owed)),
                 Ok(read) => {
                     self.out.write_all(&self.buffer[..read])?;
                     self.owed -= read as u64;
@@ -68,6 +61,18 @@ impl<W: Write> Writer<W> {
             }
         }
         self.pad()
+    }
+
+    /// Begins an entry whose data (`entry.size` bytes) are then written, and ended with [`EntryData::end`].
+    ///
+    /// # Errors
+    /// The failures of the stream.
+    pub fn begin(&mut self, entry: &Entry) -> io::Result<EntryData<'_, W>> {
+        self.start(entry, entry.size)?;
+        Ok(EntryData {
+            writer: self,
+            name: entry.display_path(),
+        })
     }
 
     /// Writes an entry with the data at hand; its size is that of `data`.
@@ -175,6 +180,47 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// The place where the data of an entry are written.
+#[derive(Debug)]
+pub struct EntryData<'w, W> {
+    writer: &'w mut Writer<W>,
+    name: String,
+}
+
+impl<W: Write> EntryData<'_, W> {
+    /// Ends the entry. Without it nothing more can be written to the archive.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when not all data were written; the failures of the stream.
+    pub fn end(self) -> io::Result<()> {
+        match self.writer.owed {
+            0 => self.writer.pad(),
+            owed => Err(short(&self.name, owed)),
+        }
+    }
+}
+
+impl<W: Write> Write for EntryData<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.writer.owed {
+            let long = format!("{} is longer than its header says", self.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, long));
+        }
+        let written = self.writer.out.write(bytes)?;
+        self.writer.owed -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.out.flush()
+    }
+}
+
+fn short(name: &str, owed: u64) -> io::Error {
+    let short = format!("{name} is {owed} bytes shorter than its header says");
+    io::Error::new(io::ErrorKind::UnexpectedEof, short)
+}
+
 fn type_flag(kind: EntryKind) -> u8 {
     match kind {
         EntryKind::File => b'0',
@@ -272,5 +318,36 @@ impl Block {
         let sum: u32 = self.0.iter().map(|&byte| u32::from(byte)).sum();
         self.0[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_come_in_pieces_and_must_be_as_long_as_said() {
+        let entry = Entry::file("a", 0o644, 6);
+        let mut whole = Writer::new(Vec::new());
+        whole.append_bytes(&entry, b"hello\n").unwrap();
+        let mut pieces = Writer::new(Vec::new());
+        let mut data = pieces.begin(&entry).unwrap();
+        data.write_all(b"hel").unwrap();
+        assert_eq!(
+            data.write_all(b"lo\n!").unwrap_err().to_string(),
+            "a is longer than its header says"
+        );
+        data.write_all(b"lo\n").unwrap();
+        data.end().unwrap();
+        assert_eq!(pieces.finish().unwrap(), whole.finish().unwrap());
+
+        let mut cut = Writer::new(Vec::new());
+        let mut data = cut.begin(&entry).unwrap();
+        data.write_all(b"hell").unwrap();
+        assert_eq!(
+            data.end().unwrap_err().to_string(),
+            "a is 2 bytes shorter than its header says"
+        );
+        assert!(cut.append_bytes(&entry, b"").is_err());
     }
 }

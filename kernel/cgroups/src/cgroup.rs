@@ -1,7 +1,7 @@
 //! One control group in all hierarchies at once.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci::runtime::Resources;
 use rustix::fs::OFlags;
@@ -18,6 +18,19 @@ pub struct Cgroup {
     path: String,
     mode: Mode,
     parts: Vec<Part>,
+}
+
+/// Where a group is in one hierarchy.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Whether the hierarchy is the version 2 tree.
+    pub unified: bool,
+    /// Where the hierarchy is mounted.
+    pub mount: &'a Path,
+    /// Its controllers.
+    pub controllers: &'a [String],
+    /// The group's directory.
+    pub directory: &'a Path,
 }
 
 /// The group in one hierarchy.
@@ -61,7 +74,7 @@ impl Cgroup {
     fn make(&mut self, layout: &Layout, resources: &Resources) -> Result<()> {
         for (hierarchy, unified) in all(layout) {
             let names = split(&self.path, &hierarchy.own)?;
-            let dir = if unified {
+            let (dir, new) = if unified {
                 let wanted = if self.mode == Mode::V2 {
                     None
                 } else {
@@ -72,9 +85,12 @@ impl Cgroup {
                 make_v1(hierarchy, &names)?
             };
             // Taken over or not, from here on it is ours to remove.
-            let in_use = dir
-                .read_if_there("cgroup.procs")?
-                .and_then(|text| first_pid(&text));
+            let in_use = match new {
+                true => None,
+                false => dir
+                    .read_if_there("cgroup.procs")?
+                    .and_then(|text| first_pid(&text)),
+            };
             if let Some(pid) = in_use {
                 return Err(Error::NotEmpty {
                     path: self.path.clone(),
@@ -191,6 +207,16 @@ impl Cgroup {
     pub fn attach_fds(&self) -> Result<Vec<OwnedFd>> {
         let v1 = self.parts.iter().filter(|part| !part.unified);
         v1.map(|part| part.dir.open("tasks", OFlags::WRONLY)).collect()
+    }
+
+    /// Where it is, in each hierarchy.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.parts.iter().map(|part| Place {
+            unified: part.unified,
+            mount: &part.mount,
+            controllers: &part.controllers,
+            directory: part.dir.path(),
+        })
     }
 
     /// Directory of the version 2 group, for `CLONE_INTO_CGROUP`; `None` where there is no version 2 tree.
@@ -396,11 +422,20 @@ fn descend(top: Dir, names: &[String]) -> Result<Option<Dir>> {
     }
 }
 
-fn make_v1(hierarchy: &Hierarchy, names: &[String]) -> Result<Dir> {
+/// The group, and whether it is new.
+fn make_v1(hierarchy: &Hierarchy, names: &[String]) -> Result<(Dir, bool)> {
     let cpuset = hierarchy.controllers.iter().any(|c| c == "cpuset");
     let mut dir = Dir::top(&hierarchy.mount)?;
+    if let Some((last, above)) = names.split_last()
+        && !cpuset
+        && !above.is_empty()
+        && let Some(parent) = dir.child(&above.join("/"))?
+    {
+        return parent.make_child(last);
+    }
+    let mut is_new = false;
     for name in names {
-        let (child, _) = dir.make_child(name)?;
+        let (child, new) = dir.make_child(name)?;
         if cpuset {
             // A new cpuset is empty and takes no task until it has processors and memory nodes.
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -409,14 +444,15 @@ fn make_v1(hierarchy: &Hierarchy, names: &[String]) -> Result<Dir> {
                 }
             }
         }
-        dir = child;
+        (dir, is_new) = (child, new);
     }
-    Ok(dir)
+    Ok((dir, is_new))
 }
 
 /// `only`: the controllers to pass down; `None`: all that there are.
-fn make_v2(hierarchy: &Hierarchy, names: &[String], only: Option<&Vec<String>>) -> Result<Dir> {
+fn make_v2(hierarchy: &Hierarchy, names: &[String], only: Option<&Vec<String>>) -> Result<(Dir, bool)> {
     let mut dir = Dir::top(&hierarchy.mount)?;
+    let mut is_new = false;
     for (depth, name) in names.iter().enumerate() {
         if let Some(offered) = dir.read_if_there("cgroup.controllers")? {
             let enabled = words(&dir.read("cgroup.subtree_control")?);
@@ -427,9 +463,9 @@ fn make_v2(hierarchy: &Hierarchy, names: &[String], only: Option<&Vec<String>>) 
                 pass_down(&dir, &controller, depth == 0)?;
             }
         }
-        dir = dir.make_child(name)?.0;
+        (dir, is_new) = dir.make_child(name)?;
     }
-    Ok(dir)
+    Ok((dir, is_new))
 }
 
 /// Makes a controller available to the children of `dir`.

@@ -13,6 +13,13 @@ use crate::{Error, Result};
 /// Most bytes read from one file; only `cgroup.procs` of enormous groups comes near.
 const MOST: u64 = 64 << 20;
 
+/// Reads a file of the kernel's, which has no size to go by: with room for `usual` bytes most are read at once.
+pub(crate) fn read_text(file: File, usual: usize) -> io::Result<String> {
+    let mut text = String::with_capacity(usual);
+    file.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// A directory and the path by which errors name it.
 #[derive(Debug)]
 pub(crate) struct Dir {
@@ -137,8 +144,7 @@ impl Dir {
 
     fn read_raw(&self, name: &str) -> io::Result<String> {
         let file = File::from(self.open_at(name, OFlags::RDONLY | OFlags::CLOEXEC)?);
-        let mut text = String::new();
-        file.take(MOST).read_to_string(&mut text)?;
+        let mut text = read_text(file, 256)?;
         text.truncate(text.trim_end().len());
         Ok(text)
     }
@@ -150,6 +156,19 @@ impl Dir {
             value: value.to_owned(),
             source,
         })
+    }
+
+    /// Opens a file that takes one value after the other.
+    pub(crate) fn writer(&self, name: &str) -> Result<Writer> {
+        let path = self.path.join(name);
+        match self.open_at(name, OFlags::WRONLY | OFlags::CLOEXEC) {
+            Ok(fd) => Ok(Writer { fd, path }),
+            Err(errno) => Err(Error::Write {
+                path,
+                value: String::new(),
+                source: errno.into(),
+            }),
+        }
     }
 
     fn write_raw(&self, name: &str, value: &str) -> io::Result<()> {
@@ -181,6 +200,24 @@ impl Dir {
     /// The path by which errors name this directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A file that is written to several times.
+pub(crate) struct Writer {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Writer {
+    /// Writes a value in one call of write(2).
+    pub(crate) fn write(&self, value: &str) -> Result<()> {
+        let written = rustix::io::write(&self.fd, value.as_bytes());
+        written.map(drop).map_err(|errno| Error::Write {
+            path: self.path.clone(),
+            value: value.to_owned(),
+            source: errno.into(),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dir::Dir;
+use crate::dir::{Dir, read_text};
 use crate::{Error, Result};
 
 /// How the controllers are spread over hierarchies.
@@ -68,13 +68,18 @@ pub struct Features {
 impl Layout {
     /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup` (cgroups(7)).
     pub fn detect() -> Result<Layout> {
-        let read = |path: &str| {
-            std::fs::read_to_string(path).map_err(|source| Error::Read {
+        let read = |path: &str, usual| {
+            let text = std::fs::File::open(path).and_then(|file| read_text(file, usual));
+            text.map_err(|source| Error::Read {
                 path: path.into(),
                 source,
             })
         };
-        let mut layout = Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)?;
+        let (mounts, own) = (
+            read("/proc/self/mountinfo", 8192)?,
+            read("/proc/self/cgroup", 1024)?,
+        );
+        let mut layout = Layout::parse(&mounts, &own)?;
         if let Some(unified) = &mut layout.unified {
             unified.controllers = words(&Dir::top(&unified.mount)?.read("cgroup.controllers")?);
         }

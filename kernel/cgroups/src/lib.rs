@@ -16,7 +16,7 @@ mod oom;
 mod signal;
 mod stats;
 
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, Place};
 pub use error::Error;
 pub use layout::{Features, Hierarchy, Layout, Mode};
 pub use oom::OomEvents;

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod clone;
+mod entry;
 mod exec;
 mod identity;
 mod memory;

@@ -35,6 +35,7 @@ pub(crate) async fn connect(house: &Arc<House>, network: &str, request: ConnectR
     let view = cell.view();
     check_alive(&view)?;
     check_join(&view.record, &network)?;
+    launch::check_endpoint(house, &view.record.name, &network.spec.name, &settings)?;
     if view.phase.has_process() {
         return connect_running(house, &cell, &view, &network, settings).await;
     }

@@ -36,7 +36,9 @@ pub(crate) async fn create(
         .map_err(Error::part)?;
     check_platform(&image, platform)?;
     let id = new_id();
-    let (mut record, warnings) = draft(house, &id, &image, request).map_err(Error::not_about_the_image)?;
+    let (mut record, mut warnings) =
+        draft(house, &id, &image, request).map_err(Error::not_about_the_image)?;
+    warnings.extend(foreign(&image).filter(|_| platform.is_none()));
     record.name = take_name(house, name, &id)?;
     let result = make(house, &image, &mut record).await;
     if let Err(error) = result {
@@ -80,6 +82,19 @@ fn check_platform(image: &Image, platform: Option<&str>) -> Result<(), Error> {
             .cloned()
             .unwrap_or_else(|| image.id.to_string()),
         wanted: asked.to_owned(),
+    })
+}
+
+/// What docker says of an image for another machine that nobody asked for by its platform.
+fn foreign(image: &Image) -> Option<String> {
+    let (host, own) = (oci::platform::Platform::host(), image.config.platform());
+    // An old image may not say what it is for.
+    let is_known = !own.os.is_empty() && !own.architecture.is_empty();
+    (is_known && !host.accepts(&own)).then(|| {
+        format!(
+            "The requested image's platform ({own}) does not match the detected host platform ({host}) and no specific \
+             platform was requested"
+        )
     })
 }
 
@@ -156,6 +171,7 @@ fn draft(
     };
     // Whatever can be refused is refused now, not at the start.
     launch::port_requests(&record)?;
+    launch::check_endpoints(house, &record)?;
     launch::extra_hosts(&record, house.parts.networks.host_gateway())?;
     launch::log_config(house, &record)?;
     crate::spec::capabilities(&record)?;

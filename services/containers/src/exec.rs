@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api_types::exec;
 use monitor::plan::{ExecPlan, Fd, Stdio, UserLookup};
-use monitor::protocol::{Failure, Report, Request};
+use monitor::protocol::{EndOfAttach, Failure, Report, Request};
 use oci::runtime::{ConsoleSize, Process};
 use security::landlock::ANNOTATION;
 use tokio::sync::watch;
@@ -591,9 +591,19 @@ impl ExecStart {
     async fn listen(self, link: Arc<Link>) {
         let mut code = 137;
         while let Ok(received) = link.receive::<Report>().await {
-            if let Report::Exited(exit) = received.message {
-                code = exit.exit_code;
-                self.end(code);
+            match received.message {
+                Report::Exited(exit) => {
+                    code = exit.exit_code;
+                    self.end(code);
+                }
+                Report::AttachEnded {
+                    why: EndOfAttach::Detached,
+                    ..
+                } => {
+                    let id = [("execID", self.exec.id.clone())];
+                    self.house.event(&self.cell.view().record, "exec_detach", &id);
+                }
+                _ => {}
             }
         }
         link.close();

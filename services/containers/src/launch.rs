@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::record::Record;
 
 pub(crate) use files::{extra_hosts, rewrite_hosts};
-pub(crate) use network::{endpoint_request, port_requests, proxy_sockets};
+pub(crate) use network::{check_endpoint, check_endpoints, endpoint_request, port_requests, proxy_sockets};
 pub(crate) use plan::{log_config, make_dir, process_lookup, resolve_mounts};
 
 /// A container whose process runs.

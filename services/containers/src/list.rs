@@ -225,10 +225,12 @@ fn exposed(view: &View) -> Vec<(u16, &'static str)> {
     ports
         .filter_map(|(text, _)| {
             let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-            Some((
-                number.parse().ok()?,
-                if protocol == "udp" { "udp" } else { "tcp" },
-            ))
+            let protocol = match protocol {
+                "udp" => "udp",
+                "sctp" => "sctp",
+                _ => "tcp",
+            };
+            Some((number.parse().ok()?, protocol))
         })
         .collect()
 }

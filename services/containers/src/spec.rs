@@ -97,9 +97,17 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Spec, Error> {
         },
         mounts: mounts::build(inputs),
         hooks: None,
-        annotations: host.annotations.clone().unwrap_or_default(),
+        annotations: annotations(inputs),
         linux: Some(linux),
     })
+}
+
+fn annotations(inputs: &Inputs<'_>) -> BTreeMap<String, String> {
+    let mut all = inputs.record.host_config.annotations.clone().unwrap_or_default();
+    if let Some(namespace) = &inputs.joined.shared_memory {
+        all.insert(::runtime::SHARED_MEMORY.to_owned(), namespace.clone());
+    }
+    all
 }
 
 /// The cgroup of a container, as a path below every hierarchy.

@@ -155,6 +155,22 @@ fn filters_decide_as_docker_does() {
     check(r#"{"label":["tier","tier=front"]}"#, &container, true);
     check(r#"{"label":["tier","absent"]}"#, &container, false);
     check(r#"{"scope":["swarm"]}"#, &container, false);
+    check(r#"{"scope":["local"]}"#, &container, true);
+    for kind in ["config", "node", "secret", "service"] {
+        check(&format!(r#"{{"type":["{kind}"]}}"#), &container, false);
+    }
+    let daemon = Message {
+        kind: "daemon".into(),
+        action: "reload".into(),
+        actor: Actor {
+            id: "4f2c-11".into(),
+            attributes: attributes(&[("name", "host7")]),
+        },
+        ..Message::default()
+    };
+    for (by, passes) in [("4f2c-11", true), ("host7", true), ("host8", false)] {
+        check(&format!(r#"{{"daemon":["{by}"]}}"#), &daemon, passes);
+    }
     let error = EventFilter::new(filters(r#"{"nope":["x"]}"#)).unwrap_err();
     assert_eq!(error.to_string(), "invalid filter 'nope'");
 }

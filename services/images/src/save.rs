@@ -16,10 +16,13 @@ use serde::Serialize;
 use serde_json::Map;
 
 use crate::error::stream;
-use crate::layers::{Pin, piped};
+use crate::layers::Pin;
 use crate::lookup::created;
 use crate::state::stored_form;
 use crate::{Image, ImageError, Images};
+
+/// Less than this is collected before it is written; files that are larger need no copy more.
+const SMALL: usize = 32 << 10;
 
 /// What of the images to save.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +149,7 @@ impl Images {
         out: impl Write,
     ) -> Result<(), ImageError> {
         let mut tar = Tar {
-            writer: Writer::new(BufWriter::with_capacity(256 << 10, out)),
+            writer: Writer::new(BufWriter::with_capacity(SMALL, out)),
             written: BTreeSet::new(),
         };
         let mut index = Index {
@@ -226,15 +229,9 @@ impl Images {
             .ok_or_else(|| ImageError::NoLayer { chain: chain.clone() })?;
         let mut entry = Entry::file(path, 0o644, row.archive_size);
         entry.mtime.seconds = created(image).map_or(0, |time| time.as_second()).max(0);
-        piped(
-            |out| self.layers.rebuild(chain, out),
-            |mut plain| {
-                tar.writer
-                    .append(&entry, &mut plain)
-                    .map_err(stream("write archive"))
-            },
-        )
-        .map(drop)
+        let mut data = tar.writer.begin(&entry).map_err(stream("write archive"))?;
+        self.layers.rebuild(chain, &mut data)?;
+        data.end().map_err(stream("write archive"))
     }
 
     pub(crate) fn manifest(&self, image: &Image) -> Result<Manifest, ImageError> {

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use network_drivers::{EndpointPlan, ipam};
 
 use crate::state::{Live, State};
-use crate::{BoundPort, Endpoint, EndpointRequest, Error, PortBinding, PortRequest, opening};
+use crate::{BoundPort, Endpoint, EndpointRequest, Error, NetworkSpec, PortBinding, PortRequest, opening};
 
 type Options = BTreeMap<String, String>;
 
@@ -34,28 +34,45 @@ pub(crate) fn blank(row: &crate::row::NetworkRow, container_id: &str, request: &
         mtu: 0,
         aliases: request.aliases.clone(),
         driver_opts: request.driver_opts.clone(),
+        gateway_priority: request.gateway_priority,
         ports: Vec::new(),
         exposed: request.exposed.clone(),
     }
 }
 
 pub(crate) fn validate(live: &Live, request: &EndpointRequest) -> Result<(), Error> {
-    let default = live.row.spec.name == "bridge";
+    match problems(&live.row.spec, request).into_iter().next() {
+        Some(text) => Err(Error::Invalid(text)),
+        None => Ok(()),
+    }
+}
+
+/// Everything that is wrong with a request, whoever is in the network.
+pub(crate) fn problems(spec: &NetworkSpec, request: &EndpointRequest) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut refuse = |text: String| found.push(text);
+    let default = spec.name == "bridge";
     if default && (request.ip.is_some() || request.ip6.is_some()) {
-        let text = "user specified IP address is supported on user defined networks only";
-        return Err(Error::Invalid(text.to_owned()));
+        refuse("user specified IP address is supported on user defined networks only".to_owned());
     }
     if default && !request.aliases.is_empty() {
-        let text = "network-scoped aliases are only supported for user-defined networks";
-        return Err(Error::Invalid(text.to_owned()));
+        refuse("network-scoped aliases are only supported for user-defined networks".to_owned());
+    }
+    let wished = [request.ip.map(IpAddr::V4), request.ip6.map(IpAddr::V6)];
+    for address in wished.into_iter().flatten().filter(|_| !default) {
+        let subnets = spec.ipam.pools.iter().filter_map(|pool| pool.subnet);
+        if !subnets.clone().any(|subnet| subnet.contains(&address)) {
+            refuse(format!("no configured subnet contains IP address {address}"));
+        }
     }
     let options = &request.driver_opts;
     if let Some(name) = options.get(IFNAME).filter(|n| !interface_name_is_valid(n)) {
-        return Err(Error::Invalid(format!(
-            "invalid interface name {name:?} in {IFNAME}"
-        )));
+        refuse(format!("invalid interface name {name:?} in {IFNAME}"));
     }
-    sysctls(options, "eth0").map(drop)
+    if let Err(error) = sysctls(options, "eth0") {
+        refuse(error.to_string());
+    }
+    found
 }
 
 /// The link's name in the container: the one asked for, else the prefix with the lowest free number.

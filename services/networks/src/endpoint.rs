@@ -1,5 +1,6 @@
 //! An endpoint: one interface of one container in one network, with its published ports.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -25,6 +26,8 @@ pub struct EndpointRequest {
     pub aliases: Vec<String>,
     /// Options for the driver.
     pub driver_opts: BTreeMap<String, String>,
+    /// The endpoint with the highest of a container has its default routes.
+    pub gateway_priority: i64,
     /// The ports to publish.
     pub ports: Vec<PortRequest>,
     /// The ports that the container says it serves (`EXPOSE`), published or not.
@@ -78,10 +81,26 @@ pub struct Endpoint {
     /// Options for the driver.
     #[serde(default)]
     pub driver_opts: BTreeMap<String, String>,
+    /// The endpoint with the highest of a container has its default routes.
+    #[serde(default)]
+    pub gateway_priority: i64,
     /// The published ports as they were bound.
     pub ports: Vec<PortBinding>,
     /// Ports that the container says it serves.
     pub exposed: Vec<(u16, Protocol)>,
+}
+
+impl Endpoint {
+    /// Orders the endpoints of a container by their claim on its default routes: the first has them. The priority
+    /// decides, then the network's name.
+    pub(crate) fn claim(&self) -> (Reverse<i64>, &str) {
+        (Reverse(self.gateway_priority), &self.network_name)
+    }
+
+    /// Whether it leads anywhere.
+    pub(crate) fn has_gateway(&self) -> bool {
+        self.gateway.is_some() || self.gateway6.is_some()
+    }
 }
 
 /// A listening (TCP) or bound (UDP) socket of one published port, for the monitor to hold and the proxy to serve.

@@ -30,5 +30,5 @@ pub use config::{AddressPool, Config, DefaultBridge, Dns};
 pub use endpoint::{Allocated, BoundPort, Endpoint, EndpointRequest, PortBinding, PortRequest, Protocol};
 pub use error::Error;
 pub use files::{DnsOverrides, HostsEntry};
-pub use network::{Connected, Filters, Ipam, IpamPool, Network, NetworkSpec, Pruned};
+pub use network::{Connected, Filters, Ipam, IpamPool, Network, NetworkSpec, Pruned, SubnetUse};
 pub use service::{Hold, Networks};

@@ -70,6 +70,7 @@ mod tests {
             spec,
             bridge: String::new(),
             containers: Default::default(),
+            subnets: Vec::new(),
         };
         let list = |v: &[&str]| v.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let yes = Filters {

@@ -53,6 +53,18 @@ impl Networks {
         }
     }
 
+    /// Everything that will be refused of such an endpoint, as far as it is known before there is one: for whoever asks
+    /// for a network long before it is joined.
+    pub fn problems(&self, network: &str, request: &EndpointRequest) -> Result<Vec<String>, Error> {
+        let network = if network == "default" { "bridge" } else { network };
+        let state = self.state();
+        let spec = &state.find(network)?.row.spec;
+        Ok(match spec.driver.as_str() {
+            "bridge" => decide::problems(spec, request),
+            _ => Vec::new(),
+        })
+    }
+
     fn try_allocate(
         &self,
         container_id: &str,
@@ -126,17 +138,21 @@ impl Networks {
 
     async fn join(&self, endpoint: &Endpoint, netns: BorrowedFd<'_>) -> Result<(), Error> {
         let (driver, sandbox) = (self.driver(&endpoint.driver), self.sandbox_for(endpoint, netns)?);
-        let plan = {
+        let (plan, before) = {
             let mut state = self.state();
-            let has_route = |m: &Member| m.default_route && m.endpoint.id != endpoint.id;
-            let routed = state.members_with(&endpoint.container_id).any(has_route);
+            // Who has the default routes now, and whether this one has the better claim.
+            let has_route = |m: &&Member| m.default_route && m.endpoint.id != endpoint.id;
+            let holder = state.members_with(&endpoint.container_id).find(has_route);
+            let first = holder.is_none_or(|m| endpoint.claim() < m.endpoint.claim());
+            let before = holder.map(|m| m.endpoint.id.clone());
             let bridge = state.find(&endpoint.network_id)?.row.bridge.clone();
             let member = state.members.get_mut(&endpoint.id);
             let member = member.ok_or_else(|| Error::NotFound(endpoint.network_name.clone()))?;
-            let plan = decide::driver_plan(endpoint, bridge, !routed);
+            let plan = decide::driver_plan(endpoint, bridge, first);
             member.attached = true;
             member.default_route = !plan.gateways.is_empty();
-            plan
+            let before = before.filter(|_| member.default_route);
+            (plan, before)
         };
         let Some(sandbox) = sandbox else { return Ok(()) };
         let sysctls = decide::sysctls(&endpoint.driver_opts, &endpoint.interface)?;
@@ -145,10 +161,14 @@ impl Networks {
             Ok(sandbox.set_sysctls(&sysctls)?)
         };
         let joined = blocking(join).await;
-        if joined.is_err()
-            && let Some(member) = self.state().members.get_mut(&endpoint.id)
-        {
-            (member.attached, member.default_route) = (false, false);
+        let mut state = self.state();
+        if joined.is_err() {
+            if let Some(member) = state.members.get_mut(&endpoint.id) {
+                (member.attached, member.default_route) = (false, false);
+            }
+        } else if let Some(member) = before.and_then(|id| state.members.get_mut(&id)) {
+            // The kernel has one default route: setting it has replaced the other's.
+            member.default_route = false;
         }
         joined
     }
@@ -250,10 +270,10 @@ impl Networks {
             let Some(sandbox) = state.sandboxes.get(container_id).cloned() else {
                 return Ok(());
             };
-            let heir = state.members.values_mut().find(|m| {
-                let e = &m.endpoint;
-                m.attached && e.container_id == container_id && (e.gateway.is_some() || e.gateway6.is_some())
+            let heirs = state.members.values_mut().filter(|m| {
+                m.attached && m.endpoint.container_id == container_id && m.endpoint.has_gateway()
             });
+            let heir = heirs.min_by(|a, b| a.endpoint.claim().cmp(&b.endpoint.claim()));
             let Some(heir) = heir else { return Ok(()) };
             heir.default_route = true;
             (decide::driver_plan(&heir.endpoint, String::new(), true), sandbox)

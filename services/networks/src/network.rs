@@ -70,6 +70,19 @@ pub struct Network {
     pub bridge: String,
     /// Who is in it, by container id.
     pub containers: BTreeMap<String, Connected>,
+    /// How full its subnets are.
+    pub subnets: Vec<SubnetUse>,
+}
+
+/// How full a subnet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubnetUse {
+    /// The subnet.
+    pub subnet: IpNet,
+    /// Addresses that are taken or never given.
+    pub in_use: u64,
+    /// Addresses that a container could still get unasked.
+    pub available: u64,
 }
 
 impl Network {

@@ -9,7 +9,7 @@ use network_drivers::ipam::Addresses;
 use network_drivers::port::PortTable;
 
 use crate::row::NetworkRow;
-use crate::{Connected, Endpoint, Error, Network};
+use crate::{Connected, Endpoint, Error, Network, SubnetUse};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -139,6 +139,7 @@ impl State {
             spec: live.row.spec.clone(),
             bridge: live.row.bridge.clone(),
             containers,
+            subnets: live.addresses.iter().map(subnet_use).collect(),
         }
     }
 
@@ -178,6 +179,15 @@ pub(crate) fn addresses_of(endpoint: &Endpoint) -> Vec<IpAddr> {
     v4.into_iter()
         .chain(endpoint.ipv6.map(|n| IpAddr::V6(n.addr())))
         .collect()
+}
+
+fn subnet_use(addresses: &Addresses) -> SubnetUse {
+    let (in_use, available) = addresses.figures();
+    SubnetUse {
+        subnet: addresses.subnet(),
+        in_use,
+        available,
+    }
 }
 
 fn connected(endpoint: &Endpoint) -> Connected {

@@ -431,6 +431,76 @@ fn the_default_route_moves_to_the_network_that_stays() {
 }
 
 #[test]
+fn the_default_route_is_by_the_highest_priority_and_then_by_name() {
+    in_own_netns(|folder| async move {
+        let networks = open(folder.path(), config("t00021")).await;
+        for (name, subnet) in [
+            ("m", "10.97.0.0/24"),
+            ("a", "10.96.0.0/24"),
+            ("z", "10.95.0.0/24"),
+        ] {
+            networks.create(custom(name, Some(subnet))).await.unwrap();
+        }
+        let c = start(&networks, "c1", "m", request("c")).await.unwrap();
+        let join = async |network: &str, gateway_priority: i64| {
+            let request = EndpointRequest {
+                gateway_priority,
+                ..request("c")
+            };
+            let endpoint = networks.allocate("c1", network, request).await.unwrap().endpoint;
+            networks.attach(&endpoint, c.netns.as_fd()).await.unwrap();
+            endpoint
+        };
+        let gateway = || {
+            inside(c.netns.as_fd(), || {
+                let routes = netlink::Route::open().unwrap().routes().unwrap();
+                let default = routes.into_iter().find(|r| r.destination.is_none());
+                default.and_then(|r| r.gateway).map(|g| g.to_string())
+            })
+        };
+        let is = |wanted: &str| gateway().as_deref() == Some(wanted);
+        assert!(is("10.97.0.1"));
+        let first_by_name = join("a", 0).await;
+        assert!(is("10.96.0.1"), "{:?}", gateway());
+        let highest = join("z", 1).await;
+        assert!(is("10.95.0.1"), "{:?}", gateway());
+        networks.detach(&highest).await.unwrap();
+        eventually("the next one", || is("10.96.0.1")).await;
+        networks.detach(&first_by_name).await.unwrap();
+        eventually("the last one", || is("10.97.0.1")).await;
+    });
+}
+
+#[test]
+fn everything_that_is_wrong_with_an_endpoint_is_told_before_there_is_one() {
+    in_own_netns(|folder| async move {
+        let networks = open(folder.path(), config("t00022")).await;
+        networks
+            .create(custom("own", Some("10.97.0.0/24")))
+            .await
+            .unwrap();
+        let option =
+            |name: &str, value: &str| (format!("com.docker.network.endpoint.{name}"), value.to_owned());
+        let wrong = EndpointRequest {
+            ip: Some("10.98.0.5".parse().unwrap()),
+            ip6: Some("fd00::5".parse().unwrap()),
+            driver_opts: [option("ifname", "lo"), option("sysctls", "kernel.x=1")].into(),
+            ..request("c")
+        };
+        let problems = networks.problems("own", &wrong).unwrap();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert_eq!(problems[0], "no configured subnet contains IP address 10.98.0.5");
+        assert_eq!(
+            networks.problems("own", &request("c")).unwrap(),
+            Vec::<String>::new()
+        );
+        assert_eq!(networks.problems("host", &wrong).unwrap(), Vec::<String>::new());
+        let bridge = networks.problems("default", &wrong).unwrap();
+        assert!(bridge[0].contains("user defined networks only"), "{bridge:?}");
+    });
+}
+
+#[test]
 fn ipv6_works_where_it_is_asked_for() {
     in_own_netns(|folder| async move {
         let networks = open(folder.path(), config("t00007")).await;

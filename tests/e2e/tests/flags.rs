@@ -180,5 +180,25 @@ fn the_ipc_namespace_is_as_asked() {
         }
         let error = docker.fails(125, ["run", "--rm", "--ipc", "nonsense", "busybox", "true"]);
         assert!(error.contains("invalid IPC mode: nonsense"), "{error}");
+        let donor = |mode: &str| {
+            docker.ok([
+                "run", "-d", "--name", "donor", "--ipc", mode, "busybox", "sleep", "1000",
+            ]);
+            docker.ok(["exec", "donor", "sh", "-c", "echo kept > /dev/shm/left"]);
+            docker.ok(["exec", "donor", "readlink", "/proc/self/ns/ipc"])
+        };
+        let shared = donor("shareable");
+        let script = "readlink /proc/self/ns/ipc; cat /dev/shm/left; echo back > /dev/shm/right";
+        let seen = inside(docker, &["--ipc", "container:donor"], script);
+        assert_eq!(seen, format!("{shared}\nkept"));
+        assert_eq!(docker.ok(["exec", "donor", "cat", "/dev/shm/right"]), "back");
+        docker.ok(["rm", "-f", "donor"]);
+        donor("private");
+        let error = docker.fails(
+            125,
+            ["run", "--rm", "--ipc", "container:donor", "busybox", "true"],
+        );
+        assert!(error.contains("non-shareable IPC"), "{error}");
+        docker.ok(["rm", "-f", "donor"]);
     });
 }

@@ -90,6 +90,31 @@ fn published_ports_outlive_the_daemon() {
 }
 
 #[test]
+fn published_ports_close_with_their_network_and_open_with_it_again() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let port = |docker: &Client| {
+            let text = docker.ok(["port", "web"]);
+            let first = text.lines().next();
+            first.and_then(|line| line.rsplit(':').next()?.parse::<u16>().ok())
+        };
+        let answers = |port: u16| fetch(("127.0.0.1", port)).is_ok_and(|text| text.ends_with("joined\n"));
+        let before = serve(docker, "joined", &["-p", "80"]);
+        until("an answer", || answers(before));
+        docker.ok(["network", "disconnect", "bridge", "web"]);
+        assert_eq!(port(docker), None);
+        assert!(!answers(before), "in no network");
+        docker.ok(["network", "connect", "bridge", "web"]);
+        let again = port(docker).expect("a port");
+        until("an answer again", || answers(again));
+        daemon.kill_and_restart();
+        assert!(answers(again), "with a new daemon");
+        docker.ok(["rm", "-f", "web"]);
+    });
+}
+
+#[test]
 fn modes_without_a_network_of_its_own() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

@@ -10,6 +10,8 @@ use super::engines::Engine;
 pub(super) struct Table {
     engines: Vec<String>,
     titles: Vec<String>,
+    /// What each is compared with is called.
+    names: Vec<String>,
     lines: Vec<Line>,
 }
 
@@ -18,7 +20,7 @@ pub(super) struct Line {
     what: String,
     values: BTreeMap<String, f64>,
     show: fn(f64) -> String,
-    aim: Option<Aim>,
+    aims: Vec<Aim>,
 }
 
 /// What dhow's plan asks for.
@@ -26,6 +28,8 @@ pub(super) struct Line {
 pub(super) enum Aim {
     /// So many times better than docker.
     Times(f64),
+    /// So many times better than podman.
+    TimesPodman(f64),
     /// No more than this, in seconds or bytes.
     Most(f64),
 }
@@ -46,12 +50,12 @@ impl Line {
             what: what.to_owned(),
             values,
             show,
-            aim: None,
+            aims: Vec::new(),
         }
     }
 
-    pub(super) fn aim(mut self, aim: Option<Aim>) -> Line {
-        self.aim = aim;
+    pub(super) fn aim(mut self, aim: impl IntoIterator<Item = Aim>) -> Line {
+        self.aims.extend(aim);
         self
     }
 
@@ -61,13 +65,20 @@ impl Line {
         (*own > 0.0).then(|| other / own)
     }
 
-    /// What is missing to the aim.
-    fn shortfall(&self) -> Option<String> {
-        match self.aim? {
-            Aim::Times(aim) => {
-                let ratio = self.ratio("docker").filter(|ratio| *ratio < aim)?;
-                Some(format!("{}: × {ratio:.1}, asked × {aim}", self.what))
-            }
+    fn shortfalls(&self) -> Vec<String> {
+        let short = self.aims.iter().filter_map(|aim| self.shortfall(*aim));
+        short.collect()
+    }
+
+    /// What is missing to an aim.
+    fn shortfall(&self, aim: Aim) -> Option<String> {
+        let short = |peer, aim| {
+            let ratio = self.ratio(peer).filter(|ratio| *ratio < aim)?;
+            Some(format!("{}: × {ratio:.1}, asked × {aim}", self.what))
+        };
+        match aim {
+            Aim::Times(aim) => short("docker", aim),
+            Aim::TimesPodman(aim) => short("podman", aim),
             Aim::Most(aim) => {
                 let own = self.values.get("dhow").filter(|own| **own > aim)?;
                 let show = self.show;
@@ -79,9 +90,21 @@ impl Line {
 
 impl Table {
     pub(super) fn new(engines: &[Engine]) -> Table {
+        let names: Vec<String> = engines.iter().map(|engine| engine.name.clone()).collect();
         Table {
-            engines: engines.iter().map(|engine| engine.name.clone()).collect(),
+            engines: names.clone(),
             titles: engines.iter().map(|engine| engine.title.clone()).collect(),
+            names,
+            lines: Vec::new(),
+        }
+    }
+
+    /// The OCI runtimes, each in the column of the engine that uses it.
+    pub(super) fn of_runtimes(runtimes: &[super::runtimes::Runtime]) -> Table {
+        Table {
+            engines: runtimes.iter().map(|runtime| runtime.column.to_owned()).collect(),
+            titles: runtimes.iter().map(super::runtimes::Runtime::title).collect(),
+            names: runtimes.iter().map(super::runtimes::Runtime::name).collect(),
             lines: Vec::new(),
         }
     }
@@ -93,10 +116,12 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peers: Vec<&String> = self.engines.iter().filter(|name| *name != "dhow").collect();
+        let both = self.engines.iter().zip(&self.names);
+        let (peers, names): (Vec<&String>, Vec<&String>) =
+            both.filter(|(column, _)| *column != "dhow").unzip();
         write!(f, "| work |")?;
         self.titles.iter().try_for_each(|title| write!(f, " {title} |"))?;
-        peers.iter().try_for_each(|peer| write!(f, " × {peer} |"))?;
+        names.iter().try_for_each(|name| write!(f, " × {name} |"))?;
         writeln!(f, "\n|---|{}", "---|".repeat(self.titles.len() + peers.len()))?;
         for line in &self.lines {
             write!(f, "| {} |", line.what)?;
@@ -110,7 +135,7 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
-        let missing: Vec<String> = self.lines.iter().filter_map(Line::shortfall).collect();
+        let missing: Vec<String> = self.lines.iter().flat_map(Line::shortfalls).collect();
         if missing.is_empty() {
             writeln!(f, "\nNothing is behind the plan.")
         } else {
@@ -147,6 +172,7 @@ mod tests {
         let engines = ["dhow", "docker", "podman"].map(str::to_owned).to_vec();
         let table = Table {
             titles: engines.clone(),
+            names: engines.clone(),
             engines,
             lines: vec![line],
         };
@@ -171,6 +197,10 @@ mod tests {
     fn what_is_behind_the_plan_is_named() {
         let text = table(Line::times("run", values()).aim(Some(Aim::Times(26.0))));
         assert!(text.contains("- run: × 25.0, asked × 26"), "{text}");
+        let podman = BTreeMap::from([("dhow".to_owned(), 0.003), ("podman".to_owned(), 0.006)]);
+        let aims = [Aim::Times(9.0), Aim::TimesPodman(2.5)];
+        let text = table(Line::times("exec", podman).aim(aims));
+        assert!(text.contains("- exec: × 2.0, asked × 2.5"), "{text}");
         let text = table(Line::times("run", values()).aim(Some(Aim::Most(0.005))));
         assert!(text.contains("- run: 8.0 ms, asked 5.0 ms"), "{text}");
     }

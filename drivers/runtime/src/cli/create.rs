@@ -128,13 +128,14 @@ fn make_claimed(
     bundle: PathBuf,
     mut spec: Spec,
 ) -> Result<Made, CliError> {
-    let linux = spec.linux.clone().unwrap_or_default();
-    let path = if linux.cgroups_path.is_empty() {
-        id.to_owned()
-    } else {
-        linux.cgroups_path.clone()
-    };
-    let mut resources = linux.resources.unwrap_or_default();
+    let linux = spec.linux.as_ref();
+    let path = linux
+        .map(|linux| linux.cgroups_path.as_str())
+        .filter(|path| !path.is_empty());
+    let path = path.unwrap_or(id).to_owned();
+    let mut resources = linux
+        .and_then(|linux| linux.resources.clone())
+        .unwrap_or_default();
     resources.devices = crate::device_rules(&resources.devices);
     // Refused before anything is made.
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
@@ -164,6 +165,9 @@ fn make_claimed(
     options.no_new_keyring = flags.has("no-new-keyring");
     options.preserve_fds = flags.number::<u32>("preserve-fds")?.unwrap_or(0) + listen_fds(&mut spec);
     options.go = go;
+    options.filter = session
+        .store
+        .filter(spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()))?;
     if terminal {
         options.stdio = Stdio::Terminal;
     }

@@ -1,5 +1,6 @@
 //! `delete`: removes what is left of a container.
 
+use cgroups::Cgroup;
 use oci::runtime::{Spec, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -40,11 +41,13 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         }
         other => other?,
     };
-    let status = session.store.status(&record);
+    let (status, opened) = session.store.status_and_cgroup(&record);
+    // Where it was created without one, there is none to remove.
+    let cgroup = opened.or_else(|| record.cgroup().ok());
     match status {
         Status::Stopped => {}
-        Status::Created => kill(&record)?,
-        _ if force => kill(&record)?,
+        Status::Created => kill(&record, cgroup.as_ref())?,
+        _ if force => kill(&record, cgroup.as_ref())?,
         _ => {
             let name = format!("{status:?}").to_lowercase();
             return Err(CliError::State(format!(
@@ -52,14 +55,18 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
             )));
         }
     }
-    remove(&record, session)?;
+    remove_with(&record, cgroup, session)?;
     Ok(0)
 }
 
 /// Removes what is left of a container whose processes have ended, or shall.
 pub(super) fn remove(record: &Record, session: &Session<'_>) -> Result<(), CliError> {
+    remove_with(record, record.cgroup().ok(), session)
+}
+
+fn remove_with(record: &Record, cgroup: Option<Cgroup>, session: &Session<'_>) -> Result<(), CliError> {
     let spec = session.store.spec(&record.id).unwrap_or_default();
-    if let Ok(cgroup) = record.cgroup() {
+    if let Some(cgroup) = cgroup {
         if !cgroup.procs()?.is_empty() {
             cgroup.kill()?;
         }
@@ -99,11 +106,11 @@ pub(super) fn poststop(id: &str, spec: &Spec, session: &Session<'_>) {
     }
 }
 
-fn kill(record: &Record) -> Result<(), CliError> {
+fn kill(record: &Record, cgroup: Option<&Cgroup>) -> Result<(), CliError> {
     let Some((_, pidfd)) = record.open() else {
         return Ok(());
     };
-    if let Ok(cgroup) = record.cgroup() {
+    if let Some(cgroup) = cgroup {
         // Also thaws: a frozen process could not die.
         cgroup.kill()?;
     }

@@ -68,7 +68,8 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         return Err(CliError::Usage("container id cannot be empty".into()));
     };
     let record = session.store.load(id)?;
-    match session.store.status(&record) {
+    let (status, cgroup) = session.store.status_and_cgroup(&record);
+    match status {
         Status::Stopped => return Err(CliError::State("cannot exec in a stopped container".into())),
         Status::Paused if !flags.has("ignore-paused") => {
             return Err(CliError::State(
@@ -85,7 +86,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     }
     let stopped = || CliError::State("cannot exec in a stopped container".into());
     let (pid, pidfd) = record.open().ok_or_else(stopped)?;
-    let cgroup = group(flags, &record)?;
+    let cgroup = group(flags, &record, cgroup)?;
     let signals = if detach {
         None
     } else {
@@ -99,7 +100,9 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         },
         cgroup: cgroup.as_ref(),
         seccomp: spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()),
-        filter: None,
+        filter: session
+            .store
+            .filter(spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()))?,
         landlock: spec.annotations.get(security::landlock::ANNOTATION),
         no_new_keyring: true,
         preserve_fds: flags.number("preserve-fds")?.unwrap_or(0),
@@ -130,20 +133,23 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     }
 }
 
-/// The group that the process starts in: the container's, or of it what `--cgroup` names.
-fn group(flags: &Flags, record: &Record) -> Result<Option<Cgroup>, CliError> {
-    let Some(place) = flags.get("cgroup") else {
-        return if record.cgroup.is_empty() {
-            Ok(None)
-        } else {
-            record.cgroup().map(Some)
-        };
+/// The group that the process starts in: the container's (`opened`, if it is open already), or of it what `--cgroup`
+/// names.
+fn group(flags: &Flags, record: &Record, opened: Option<Cgroup>) -> Result<Option<Cgroup>, CliError> {
+    let place = flags.get("cgroup");
+    if place.is_none() && record.cgroup.is_empty() {
+        return Ok(None);
+    }
+    let own = match opened {
+        Some(opened) => opened,
+        None => record.cgroup()?,
     };
+    let Some(place) = place else { return Ok(Some(own)) };
     let (controllers, path) = match place.split_once(':') {
         Some((controllers, path)) => (Some(controllers.split(',').collect::<Vec<_>>()), path),
         None => (None, place),
     };
-    Ok(Some(record.cgroup()?.below(path, controllers.as_deref())?))
+    Ok(Some(own.below(path, controllers.as_deref())?))
 }
 
 /// The process of `--process`, or the container's with what the flags change.

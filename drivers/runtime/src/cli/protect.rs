@@ -2,7 +2,8 @@
 //!
 //! A process in a container can reach the file of the program that enters it, as `/proc/<pid>/exe`, and could write to it
 //! once nobody executes it any more. So the program executes itself again from a mount of its own file that is read-only
-//! and hangs in no directory, or where that may not be had, from a sealed copy in memory.
+//! and hangs in no directory, or where that may not be had, from a sealed copy in memory. Most often that has happened
+//! before `main` already, at a fraction of the price (`kernel/linux/src/process/entry.rs`).
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};

@@ -159,21 +159,23 @@ impl Store {
 
     /// Where in its life a container is.
     pub(super) fn status(&self, record: &Record) -> Status {
-        let alive = record
-            .process()
-            .is_some_and(|process| process.exists() && !is_zombie(process.pid));
-        if !alive {
-            return Status::Stopped;
+        self.status_and_cgroup(record).0
+    }
+
+    /// The same, with its cgroup where that had to be opened.
+    pub(super) fn status_and_cgroup(&self, record: &Record) -> (Status, Option<Cgroup>) {
+        if !record.process().is_some_and(|process| process.is_alive()) {
+            return (Status::Stopped, None);
         }
         if self.directory(&record.id).join("start.fifo").exists() {
-            return Status::Created;
+            return (Status::Created, None);
         }
-        let frozen = record.cgroup().and_then(|cgroup| Ok(cgroup.is_frozen()?));
-        if frozen.unwrap_or(false) {
-            Status::Paused
-        } else {
-            Status::Running
-        }
+        let cgroup = record.cgroup().ok();
+        let frozen = cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.is_frozen().unwrap_or(false));
+        let status = if frozen { Status::Paused } else { Status::Running };
+        (status, cgroup)
     }
 }
 
@@ -258,10 +260,4 @@ fn check_id(id: &str) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("invalid container ID format: {id:?}")));
     }
     Ok(())
-}
-
-fn is_zombie(pid: Pid) -> bool {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
-    let after = stat.iter().rposition(|&b| b == b')').map_or(0, |at| at + 2);
-    matches!(stat.get(after), None | Some(b'Z' | b'X'))
 }

@@ -29,6 +29,8 @@ impl Signals {
 
 /// Stays until the process ends; all that its terminal has to say is written first.
 pub(super) fn attend(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: Signals) -> Result<Exit, CliError> {
+    // It may be for hours, and nearly all of what this process is in memory is the program's own file.
+    linux::process::release_program();
     let input = rustix::stdio::stdin();
     let _raw = master.as_ref().and_then(|_| RawMode::enter(input).ok());
     if let Some(master) = &master {

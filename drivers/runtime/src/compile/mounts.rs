@@ -216,11 +216,15 @@ fn prepared(
             None => Ok(None),
         };
     };
-    if shift.is_none() && !(in_user_namespace && options.may_mount) {
+    let foreign = options.shared_memory.as_deref();
+    let foreign = foreign.filter(|_| same_place(&mount.destination, "/dev/shm"));
+    let namespace = foreign.map(|path| absolute("annotation of the shared memory", path));
+    if shift.is_none() && namespace.is_none() && !(in_user_namespace && options.may_mount) {
         return Ok(None);
     }
     Ok(Some(Prepared {
         path: path.clone(),
+        namespace: namespace.transpose()?,
         recursive: *recursive,
         shift,
         whole_tree: sorted.shift == Some(true),
@@ -268,6 +272,10 @@ fn shift_of_namespace(linux: &Linux) -> Option<Shift> {
 /// The annotation that asks for a root file system whose owners are shifted; the specification has no property for it.
 pub(crate) const ROOT_SHIFT: &str = "io.github.dhow.rootfs.idmap";
 
+/// The annotation with the file of a mount namespace: a bind at `/dev/shm` shows a path of that one. So containers that
+/// share an IPC namespace share what POSIX shared memory is made of; the specification has no property for it.
+pub const SHARED_MEMORY: &str = "io.github.dhow.shm.namespace";
+
 /// The root file system in `directory` as a mount whose owners are shifted as the annotation's value says.
 pub(crate) fn shifted_root(spec: &Spec, value: &str, directory: &str) -> Result<Prepared, CompileError> {
     if value != "container" {
@@ -283,6 +291,7 @@ pub(crate) fn shifted_root(spec: &Spec, value: &str, directory: &str) -> Result<
     })?;
     Ok(Prepared {
         path: absolute("root.path", directory)?,
+        namespace: None,
         recursive: true,
         shift: Some(shift),
         whole_tree: true,

@@ -88,13 +88,16 @@ pub(super) fn mount(mount: &Mount, context: &Context<'_>, state: &mut State) -> 
     if mount.recursive_attributes != Attributes::default() {
         linux::mount::set_attributes(made.as_fd(), mount.recursive_attributes, true)?;
     }
-    let target = target(made.as_fd(), mount, root(state)?)?;
     if mount.copy_up {
         if let Some(original) = &original {
             copy_up::copy(original.as_fd(), made.as_fd())?;
         }
         linux::mount::set_attributes(made.as_fd(), mount.attributes, false)?;
     }
+    let target = match original {
+        Some(original) if !mount.plain_target => original,
+        _ => target(made.as_fd(), mount, root(state)?)?,
+    };
     linux::mount::attach(made.as_fd(), target.as_fd())?;
     if let Some((kind, recursive)) = mount.propagation {
         let attributes = Attributes {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::containers::Containers;
 use api_types::ApiVersion;
-use api_types::container::{BindOptions, CreateRequest, Mount};
+use api_types::container::{BindOptions, CreateRequest, Mount, PortBinding};
 use api_types::network::EndpointSettings;
 use hyper::StatusCode;
 
@@ -77,6 +77,8 @@ fn normalise(
     }
     endpoints(version, request)?;
     let mut warnings = mac_address(version, request)?;
+    warnings.extend(interface_sysctls(version, request)?);
+    warnings.extend(empty_port_bindings(version, request));
     let host = &request.host_config;
     if !host.volume_driver.is_empty() && host.mounts.iter().flatten().any(|m| m.kind == "volume") {
         warnings.push(
@@ -85,21 +87,105 @@ fn normalise(
                 .to_owned(),
         );
     }
-    if version.at_least(52) && has_empty_port_binding(request) {
-        warnings.push(
-            "Following container port(s) have an empty list of port-bindings. \
-             Starting with API 1.53, these ports will be discarded"
-                .to_owned(),
-        );
-    }
     Ok(warnings)
 }
 
-fn has_empty_port_binding(request: &CreateRequest) -> bool {
-    let ports = request.host_config.port_bindings.iter().flat_map(|p| p.values());
-    ports
-        .into_iter()
-        .any(|list| list.as_ref().is_none_or(Vec::is_empty))
+/// A port without bindings was published on a port of the host's choice up to 1.52, and is not published since.
+fn empty_port_bindings(version: ApiVersion, request: &mut CreateRequest) -> Option<String> {
+    let ports = request.host_config.port_bindings.as_mut()?;
+    let is_empty = |list: &Option<Vec<_>>| list.as_ref().is_none_or(Vec::is_empty);
+    if version.at_least(53) {
+        ports.retain(|_, list| !is_empty(list));
+        return None;
+    }
+    let mut found = Vec::new();
+    for (port, list) in ports.iter_mut().filter(|(_, list)| is_empty(list)) {
+        found.push(port.as_str());
+        *list = Some(vec![PortBinding::default()]);
+    }
+    (version.at_least(52) && !found.is_empty()).then(|| {
+        format!(
+            "Following container port(s) have an empty list of port-bindings: {}. \
+             Starting with API 1.53, such bindings will be discarded.",
+            found.join(", ")
+        )
+    })
+}
+
+/// Driver option of an endpoint with the kernel parameters of its interface.
+const ENDPOINT_SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
+
+/// Kernel parameters of `eth0` among the container's: up to 1.47 they move to the endpoint of the main network, whose
+/// interface that was; since they have to be given there.
+fn interface_sysctls(version: ApiVersion, request: &mut CreateRequest) -> Result<Option<String>, Failure> {
+    let host = &mut request.host_config;
+    let Some(mode) = main_network(&host.network_mode) else {
+        return Ok(None);
+    };
+    let Some(all) = &mut host.sysctls else {
+        return Ok(None);
+    };
+    let of_interface = |name: &str| {
+        let (family, rest) = name.strip_prefix("net.")?.split_once('.')?;
+        let (kind, rest) = rest.split_once('.')?;
+        let parameter = rest.strip_prefix("eth0.")?;
+        Some(format!("net.{family}.{kind}.IFNAME.{parameter}"))
+    };
+    let mut moved = Vec::new();
+    let mut refused = None;
+    all.retain(|name, value| match of_interface(name) {
+        Some(_) if version.at_least(48) => {
+            refused.get_or_insert_with(|| name.clone());
+            true
+        }
+        Some(own) => {
+            moved.push(format!("{own}={value}"));
+            false
+        }
+        None => true,
+    });
+    if let Some(name) = refused {
+        return Err(Failure::bad(format!(
+            "interface specific sysctl setting {name:?} must be supplied using driver option '{ENDPOINT_SYSCTLS}'"
+        )));
+    }
+    if moved.is_empty() {
+        return Ok(None);
+    }
+    let text = moved.join(",");
+    let options = main_endpoint(mode, request).driver_opts.get_or_insert_default();
+    let given = options.entry(ENDPOINT_SYSCTLS.to_owned()).or_default();
+    *given = match given.as_str() {
+        "" => text.clone(),
+        // What was said of the endpoint itself comes last, and wins.
+        own => format!("{text},{own}"),
+    };
+    let warning = format!("Migrated sysctl \"{text}\" to DriverOpts{{\"{ENDPOINT_SYSCTLS}\":\"{given}\"}}.");
+    Ok(version.at_least(46).then_some(warning))
+}
+
+/// The name by which the container's main network is asked for, if it has interfaces of its own.
+fn main_network(mode: &str) -> Option<String> {
+    match mode {
+        "" | "default" => Some("bridge".to_owned()),
+        "host" | "none" => None,
+        mode if mode.starts_with("container:") => None,
+        mode => Some(mode.to_owned()),
+    }
+}
+
+/// The endpoint of the main network; made if nothing was said of it.
+fn main_endpoint(mode: String, request: &mut CreateRequest) -> &mut EndpointSettings {
+    let endpoints = &mut request.networking_config.endpoints_config;
+    // A client may name the network by its id here and by its name there.
+    let key = match endpoints.keys().next() {
+        Some(only) if endpoints.len() == 1 => only.clone(),
+        _ => mode,
+    };
+    endpoints
+        .entry(key)
+        .or_default()
+        .get_or_insert_with(EndpointSettings::default)
 }
 
 fn normalise_mount(version: ApiVersion, mount: &mut Mount) -> Result<(), Failure> {
@@ -184,26 +270,14 @@ fn mac_address(version: ApiVersion, request: &mut CreateRequest) -> Result<Vec<S
         }
         return Ok(Vec::new());
     }
-    let mode = match request.host_config.network_mode.as_str() {
-        "" | "default" => "bridge",
-        mode => mode,
-    };
-    let has_endpoint = !matches!(mode, "host" | "none") && !mode.starts_with("container:");
-    if !has_endpoint && version.before(44) {
+    let main = main_network(&request.host_config.network_mode);
+    if main.is_none() && version.before(44) {
         return Err(Failure::bad(
             "conflicting options: mac-address and the network mode",
         ));
     }
-    if has_endpoint {
-        // A client may name the network by its id here and by its name there.
-        let key = match endpoints.keys().next() {
-            Some(only) if endpoints.len() == 1 => only.clone(),
-            _ => mode.to_owned(),
-        };
-        let endpoint = endpoints
-            .entry(key)
-            .or_default()
-            .get_or_insert_with(EndpointSettings::default);
+    if let Some(mode) = main {
+        let endpoint = main_endpoint(mode, request);
         if version.at_least(44) && !endpoint.mac_address.is_empty() && endpoint.mac_address != wide {
             return Err(Failure::bad(
                 "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",

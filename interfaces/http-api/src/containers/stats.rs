@@ -34,14 +34,19 @@ impl Sampler {
         };
         (sample.preread, sample.precpu_stats) = (preread, precpu);
         self.before = Some(sample.clone());
-        if self.version.before(52) {
-            sample.os_type.clear();
-        }
-        if self.version.before(27) {
-            (sample.cpu_stats.online_cpus, sample.precpu_stats.online_cpus) = (0, 0);
-        }
-        Ok(sample)
+        Ok(known(self.version, sample))
     }
+}
+
+/// What a client of this version has heard of.
+fn known(version: ApiVersion, mut sample: Stats) -> Stats {
+    if version.before(52) {
+        sample.os_type.clear();
+    }
+    if version.before(27) {
+        (sample.cpu_stats.online_cpus, sample.precpu_stats.online_cpus) = (0, 0);
+    }
+    sample
 }
 
 /// `GET /containers/{name}/stats`: a sample each second, or one only.
@@ -84,4 +89,30 @@ pub(crate) async fn stats(containers: Arc<Containers>, call: Call) -> Outcome {
         Some((Ok(Bytes::from(text)), (sampler, None)))
     });
     reply::stream("application/json", samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_sample_came_one_by_one() {
+        let cpu = CpuStats {
+            online_cpus: 4,
+            ..CpuStats::default()
+        };
+        let sample = Stats {
+            os_type: "linux".into(),
+            cpu_stats: cpu.clone(),
+            precpu_stats: cpu,
+            ..Stats::default()
+        };
+        let shown = |minor| serde_json::to_value(known(ApiVersion::new(1, minor), sample.clone())).unwrap();
+        for stats in ["cpu_stats", "precpu_stats"] {
+            assert_eq!(shown(26)[stats].get("online_cpus"), None);
+            assert_eq!(shown(27)[stats]["online_cpus"], 4);
+        }
+        assert_eq!(shown(51).get("os_type"), None);
+        assert_eq!(shown(52)["os_type"], "linux");
+    }
 }

@@ -66,6 +66,18 @@ fn container() -> Inspect {
 fn container_inspect_changes_with_the_version() {
     let show = |version| container_inspect(version, container());
     let mac = json!("02:42:ac:11:00:02");
+    let removing = |version| {
+        let mut found = container();
+        found.state.status = "removing".into();
+        container_inspect(version, found)
+    };
+    check(
+        &removing,
+        "State/Status",
+        25,
+        Some(json!("exited")),
+        Some(json!("removing")),
+    );
     check(&show, "HostConfig/KernelMemory", 42, Some(json!(0)), None);
     check(&show, "HostConfig/Annotations", 43, None, Some(json!({"a": "b"})));
     check(&show, "Config/MacAddress", 44, Some(mac.clone()), None);
@@ -126,6 +138,7 @@ fn container_inspect_changes_with_the_version() {
 fn container_lists_change_with_the_version() {
     let show = |version| {
         let mut summary = Summary {
+            state: "removing".into(),
             health: Some(SummaryHealth::default()),
             ..Summary::default()
         };
@@ -138,6 +151,7 @@ fn container_lists_change_with_the_version() {
         container_summary(version, &mut summary);
         to_value(&summary)
     };
+    check(&show, "State", 25, Some(json!("exited")), Some(json!("removing")));
     check(&show, "HostConfig/Annotations", 46, None, Some(json!({"a": "b"})));
     check(
         &show,
@@ -159,6 +173,7 @@ fn image_lists_change_with_the_version() {
         let mut summary = image::Summary {
             size: 9,
             containers: 2,
+            descriptor: Some(Descriptor::default()),
             ..image::Summary::default()
         };
         image_summary(version, &mut summary);
@@ -179,6 +194,7 @@ fn image_lists_change_with_the_version() {
         Some(json!([])),
     );
     check(&show, "VirtualSize", 44, Some(json!(9)), None);
+    assert!(show(v(47)).get("Descriptor").is_none() && show(v(48)).get("Descriptor").is_some());
     check(&show, "Containers", 51, Some(json!(-1)), Some(json!(2)));
 }
 
@@ -189,6 +205,7 @@ fn image_inspect_changes_with_the_version() {
             version,
             image::Inspect {
                 size: 9,
+                descriptor: Some(Descriptor::default()),
                 ..image::Inspect::default()
             },
         )
@@ -197,8 +214,23 @@ fn image_inspect_changes_with_the_version() {
     check(&show, "Created", 44, Some(json!("0001-01-01T00:00:00Z")), None);
     check(&show, "Container", 45, Some(json!("")), None);
     check(&show, "ContainerConfig/Tty", 45, Some(json!(false)), None);
-    check(&show, "Config/Hostname", 50, Some(json!("")), None);
-    check(&show, "Config/OpenStdin", 50, Some(json!(false)), None);
+    assert!(show(v(47)).get("Descriptor").is_none() && show(v(48)).get("Descriptor").is_some());
+    for name in ["Hostname", "Domainname", "Image"] {
+        check(&show, &format!("Config/{name}"), 50, Some(json!("")), None);
+    }
+    for name in [
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+    ] {
+        check(&show, &format!("Config/{name}"), 50, Some(json!(false)), None);
+    }
+    for name in ["NetworkDisabled", "MacAddress", "StopTimeout", "DockerVersion"] {
+        check(&show, &format!("Config/{name}"), 50, None, None);
+    }
     for name in [
         "Parent",
         "Comment",
@@ -278,6 +310,15 @@ fn info_changes_with_the_version() {
     );
     check(&show, "FirewallBackend", 49, None, Some(json!({"Driver": ""})));
     check(&show, "BridgeNfIptables", 50, Some(json!(false)), None);
+    check(&show, "BridgeNfIp6tables", 50, Some(json!(false)), None);
+    for gone in [
+        "ClusterStore",
+        "ClusterAdvertise",
+        "SystemStatus",
+        "ExecutionDriver",
+    ] {
+        check(&show, gone, 25, None, None);
+    }
     check(&show, "DiscoveredDevices", 50, None, Some(json!([])));
 }
 

@@ -9,7 +9,8 @@ use distribution::Credentials;
 use distribution::search::Found;
 use oci::reference::Reference;
 
-use super::transfer::{platform, told};
+use super::platforms::platform;
+use super::transfer::told;
 use crate::call::Call;
 use crate::error::Failure;
 use crate::reply::{self, Outcome};
@@ -30,14 +31,14 @@ pub(super) fn credentials(call: &Call) -> Result<Credentials, Failure> {
 
 pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
     let mut options = PullOptions::new(call.query.text("fromImage"), call.query.text("tag"))?;
-    options.platform = platform(&call)?;
+    options.platform = platform(call.version, call.query.text("platform"))?;
     options.credentials = credentials(&call)?;
     told(|progress| async move { images.pull(options, progress).await }).await
 }
 
 /// `POST /images/{name}/push`.
 pub(crate) async fn push(images: Arc<Images>, call: Call) -> Outcome {
-    if !call.query.text("platform").is_empty() {
+    if call.version.at_least(46) && !call.query.text("platform").is_empty() {
         // Docker's words: what is kept is one platform's layers, unpacked.
         return Err(Failure::bad(
             "graphdriver backed image store doesn't support multiple platforms",
@@ -119,11 +120,65 @@ pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
     let found = images
         .search(call.query.text("term"), limit, &credentials(&call)?)
         .await?;
-    let wanted = |found: &Found| {
-        official.is_none_or(|wanted| found.is_official == wanted)
-            && automated.is_none_or(|wanted| found.is_automated == wanted)
-            && found.star_count >= stars
-    };
-    let found: Vec<Found> = found.into_iter().filter(wanted).collect();
+    let found: Vec<Found> = found
+        .into_iter()
+        .filter(|found| {
+            Search {
+                official,
+                automated,
+                stars,
+            }
+            .wants(found)
+        })
+        .map(|found| Found {
+            is_automated: false,
+            ..found
+        })
+        .collect();
     reply::ok(&found)
+}
+
+/// Which results of a search are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Search {
+    official: Option<bool>,
+    automated: Option<bool>,
+    stars: i64,
+}
+
+impl Search {
+    /// There are no automated builds any more: nothing passes where they are wanted, everything where they are not.
+    fn wants(self, found: &Found) -> bool {
+        self.automated != Some(true)
+            && self.official.is_none_or(|wanted| found.is_official == wanted)
+            && found.star_count >= self.stars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_result_of_a_search_counts_as_automated() {
+        let found = Found {
+            star_count: 3,
+            is_automated: true,
+            ..Found::default()
+        };
+        let automated = |wanted| Search {
+            automated: Some(wanted),
+            ..Search::default()
+        };
+        assert!(!automated(true).wants(&found) && automated(false).wants(&found));
+        let official = Search {
+            official: Some(true),
+            ..Search::default()
+        };
+        let liked = |stars| Search {
+            stars,
+            ..Search::default()
+        };
+        assert!(!official.wants(&found) && liked(3).wants(&found) && !liked(4).wants(&found));
+    }
 }

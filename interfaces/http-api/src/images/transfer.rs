@@ -14,9 +14,9 @@ use futures_util::stream::{self, unfold};
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use oci::platform::Platform;
 use tokio::sync::{mpsc, oneshot};
 
+use super::platforms::{Platforms, asked, platform};
 use super::registry;
 use crate::call::{Call, drain};
 use crate::error::Failure;
@@ -121,7 +121,7 @@ async fn unless_gone(lines: Lines, work: impl Future<Output = Result<(), ImageEr
 pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
     let options = LoadOptions {
         quiet: call.query.flag("quiet"),
-        platforms: platforms(&call)?,
+        platforms: asked(&call, Platforms::several_since(48))?,
     };
     let (lines, reply) = lines();
     let source = reader(call.body);
@@ -146,7 +146,7 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         },
         message: call.query.text("message").to_owned(),
         changes: call.query.all("changes").map(str::to_owned).collect(),
-        platform: platform(&call)?,
+        platform: platform(call.version, call.query.text("platform"))?,
     };
     match call.query.text("fromSrc") {
         "-" => {}
@@ -166,26 +166,6 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         images.import(source, options, progress).await.map(drop)
     }));
     reply
-}
-
-/// `platform`, if it is given.
-pub(crate) fn platform(call: &Call) -> Result<Option<Platform>, Failure> {
-    match call.query.text("platform") {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|e| Failure::bad(format!("{e}"))),
-    }
-}
-
-/// Every `platform`: a JSON object since API 1.48, and as people write it from dhow's own clients.
-pub(crate) fn platforms(call: &Call) -> Result<Vec<Platform>, Failure> {
-    let texts = call.query.all("platform").filter(|text| !text.is_empty());
-    texts
-        .map(|text| match text.starts_with('{') {
-            true => serde_json::from_str(text)
-                .map_err(|e| Failure::bad(format!("invalid platform {text:?}: {e}"))),
-            false => text.parse().map_err(|e| Failure::bad(format!("{e}"))),
-        })
-        .collect()
 }
 
 /// Runs `work` while its lines go to the client. A failure before the first line is the reply's status, as Docker has it;
@@ -269,7 +249,7 @@ async fn archive(images: Arc<Images>, names: Vec<String>, call: &Call) -> Outcom
             .get("since")
             .filter(|s| !s.is_empty())
             .map(str::to_owned),
-        platforms: platforms(call)?,
+        platforms: asked(call, Platforms::several_since(48))?,
     };
     let (writer, chunks) = output();
     let saving = tokio::spawn(async move { images.save(names, options, writer).await });

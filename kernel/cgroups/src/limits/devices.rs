@@ -11,12 +11,13 @@ pub(super) fn apply(group: &Cgroup, rules: &[DeviceRule]) -> Result<()> {
     let rules: Vec<Rule> = rules.iter().map(parse).collect::<Result<_>>()?;
     match need(group, "devices", "devices")? {
         // The kernel itself works the rules off one after the other.
-        Seat::V1(dir) => rules
-            .iter()
-            .flat_map(|rule| lines(rule).map(|line| (rule.allow, line)))
-            .try_for_each(|(allow, line)| {
-                dir.write(if allow { "devices.allow" } else { "devices.deny" }, &line)
-            }),
+        Seat::V1(dir) => {
+            let (allow, deny) = (dir.writer("devices.allow")?, dir.writer("devices.deny")?);
+            rules
+                .iter()
+                .flat_map(|rule| lines(rule).map(|line| (rule.allow, line)))
+                .try_for_each(|(allowed, line)| if allowed { &allow } else { &deny }.write(&line))
+        }
         Seat::V2(dir) => device_filter::install(dir, &rules),
     }
 }

@@ -74,6 +74,9 @@ fn ensure_directory(root: BorrowedFd<'_>, path: &CStr, mode: Mode, links: u32) -
         Err(Errno::NOENT) => {}
         other => return other,
     }
+    if make_last(root, path, mode).is_some() {
+        return open_in_root(root, path, flags, Mode::empty());
+    }
     let mut prefix = Prefix::new(path)?;
     let mut opened = open_in_root(root, c"/", flags, Mode::empty())?;
     while let Some((start, end)) = prefix.next_name() {
@@ -99,6 +102,23 @@ fn ensure_directory(root: BorrowedFd<'_>, path: &CStr, mode: Mode, links: u32) -
         };
     }
     Ok(opened)
+}
+
+/// The usual case, in which only the last name is missing: makes it in a directory that is there. `None` where that does
+/// not do.
+fn make_last(root: BorrowedFd<'_>, path: &CStr, mode: Mode) -> Option<()> {
+    let bytes = trimmed(path.to_bytes());
+    let split = bytes.iter().rposition(|&b| b == b'/')?;
+    let (parent, name) = (trimmed(&bytes[..split]), &bytes[split + 1..]);
+    let mut buffer = [0_u8; 256];
+    let parent = if parent.is_empty() {
+        c"/"
+    } else {
+        terminated(parent, &mut buffer).ok()?
+    };
+    let parent = open_in_root(root, parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let mut buffer = [0_u8; 256];
+    rustix::fs::mkdirat(&parent, terminated(name, &mut buffer).ok()?, mode).ok()
 }
 
 /// Opens (`O_PATH`) the file `path` inside `root`, making it and its directories if missing, as

@@ -20,6 +20,7 @@ fn network(name: &str, driver: &str) -> Network {
         },
         bridge: String::new(),
         containers: BTreeMap::new(),
+        subnets: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use api_types::container::{Config, HostConfig};
 
 use crate::house::House;
 use crate::record::NetworkMode;
+use crate::settings::BUILT_IN_RUNTIME;
 use crate::{Error, health, runtime, spec};
 
 fn invalid<T>(text: impl Into<String>) -> Result<T, Error> {
@@ -270,8 +271,8 @@ fn not_available(host: &HostConfig) -> Result<(), Error> {
             host.userns_mode
         ));
     }
-    if host.ipc_mode.starts_with("container:") {
-        return missing("the IPC namespace of another container (--ipc container:)");
+    if host.ipc_mode.starts_with("container:") && host.runtime != BUILT_IN_RUNTIME {
+        return missing("the IPC namespace of another container (--ipc container:) with another runtime");
     }
     if !matches!(host.volume_driver.as_str(), "" | "local") {
         return missing("a volume plugin (--volume-driver)");

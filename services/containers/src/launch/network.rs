@@ -1,5 +1,6 @@
 //! The network of one run: whose namespace, which endpoints, which ports.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -109,8 +110,10 @@ pub(super) async fn prepare(house: &Arc<House>, record: &Record) -> Result<Prepa
     // One that has left all its networks gets the first one again, as docker has it.
     let is_left = record.left_first && others.clone().next().is_some();
     let first = (!is_left).then_some(first);
-    for (index, name) in first.into_iter().chain(others).enumerate() {
-        let request = endpoint_request(record, name, index == 0);
+    let names: Vec<&str> = first.into_iter().chain(others).collect();
+    let publishing = publishing(house, record, &names);
+    for name in &names {
+        let request = endpoint_request(record, name, publishing == Some(name));
         let allocated = match request {
             Ok(request) => networks
                 .allocate(&record.id, name, request)
@@ -130,6 +133,93 @@ pub(super) async fn prepare(house: &Arc<House>, record: &Record) -> Result<Prepa
         }
     }
     Ok(prepared)
+}
+
+/// The network on which ports are published: that of the default gateway, so that answers go out where questions came in.
+fn publishing<'n>(house: &House, record: &Record, names: &[&'n str]) -> Option<&'n str> {
+    let claim = |name: &&'n str| {
+        let network = house.parts.networks.resolve(name).ok()?;
+        let priority = record
+            .networks
+            .get(*name)
+            .and_then(|settings| settings.gw_priority);
+        let leads_out = network.spec.driver == "bridge" && !network.spec.internal;
+        leads_out.then(|| (Reverse(priority.unwrap_or_default()), network.spec.name))
+    };
+    let leading = names.iter().filter_map(|name| Some((claim(name)?, *name)));
+    leading
+        .min_by(|(a, _), (b, _)| a.cmp(b))
+        .map(|(_, name)| name)
+        .or(names.first().copied())
+}
+
+/// Refuses endpoints that could not be made when the container starts, with everything that is wrong with them.
+///
+/// # Errors
+/// Docker's sentence, and below it a line for each problem.
+pub(crate) fn check_endpoints(house: &House, record: &Record) -> Result<(), Error> {
+    for (name, settings) in &record.networks {
+        check_endpoint(house, &record.name, name, settings)?;
+    }
+    Ok(())
+}
+
+/// The same for one endpoint.
+pub(crate) fn check_endpoint(
+    house: &House,
+    container: &str,
+    network: &str,
+    settings: &EndpointSettings,
+) -> Result<(), Error> {
+    let (request, mut problems) = read_settings(container, settings);
+    problems.extend(
+        house
+            .parts
+            .networks
+            .problems(network, &request)
+            .map_err(Error::part)?,
+    );
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "invalid config for network {network}: invalid endpoint settings:\n{}",
+        problems.join("\n")
+    )))
+}
+
+/// The settings as a request without ports, and what of them cannot be read.
+fn read_settings(container: &str, settings: &EndpointSettings) -> (EndpointRequest, Vec<String>) {
+    let mut problems = Vec::new();
+    let ipam = settings.ipam_config.clone().unwrap_or_default();
+    let mut keep = |text: String| problems.push(text);
+    let ip = read(&ipam.ipv4_address, "IPv4", &mut keep);
+    let ip6 = read(&ipam.ipv6_address, "IPv6", &mut keep);
+    let mac = match settings.mac_address.as_str() {
+        "" => None,
+        text => parse_mac(text).map_err(|error| keep(error.to_string())).ok(),
+    };
+    let request = EndpointRequest {
+        container_name: container.to_owned(),
+        ip,
+        ip6,
+        mac,
+        aliases: settings.aliases.clone().unwrap_or_default(),
+        driver_opts: settings.driver_opts.clone().unwrap_or_default(),
+        gateway_priority: settings.gw_priority.unwrap_or_default(),
+        ports: Vec::new(),
+        exposed: Vec::new(),
+    };
+    (request, problems)
+}
+
+/// An address, if one is wished; what is none is told.
+fn read<A: std::str::FromStr>(text: &str, family: &str, refuse: &mut dyn FnMut(String)) -> Option<A> {
+    let read = text.parse().ok();
+    if read.is_none() && !text.is_empty() {
+        refuse(format!("invalid {family} address: {text}"));
+    }
+    read
 }
 
 /// Makes what [`prepare`] decided.
@@ -160,34 +250,18 @@ pub(crate) fn endpoint_request(
 ) -> Result<EndpointRequest, Error> {
     let nothing = EndpointSettings::default();
     let settings = record.networks.get(network).unwrap_or(&nothing);
-    let ipam = settings.ipam_config.clone().unwrap_or_default();
-    let mac = match (settings.mac_address.as_str(), record.config.mac_address.as_str()) {
-        ("", own) if first => own,
-        (given, _) => given,
-    };
-    Ok(EndpointRequest {
-        container_name: record.name.clone(),
-        ip: address(&ipam.ipv4_address)?,
-        ip6: address(&ipam.ipv6_address)?,
-        mac: if mac.is_empty() {
-            None
-        } else {
-            Some(parse_mac(mac)?)
-        },
-        aliases: settings.aliases.clone().unwrap_or_default(),
-        driver_opts: settings.driver_opts.clone().unwrap_or_default(),
-        ports: if first { port_requests(record)? } else { Vec::new() },
-        exposed: if first { exposed(record)? } else { Vec::new() },
-    })
-}
-
-fn address<A: std::str::FromStr>(text: &str) -> Result<Option<A>, Error> {
-    if text.is_empty() {
-        return Ok(None);
+    let (mut request, problems) = read_settings(&record.name, settings);
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(Error::Invalid(problem));
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_| Error::Invalid(format!("invalid IP address: {text}")))
+    if first {
+        (request.ports, request.exposed) = (port_requests(record)?, exposed(record)?);
+    }
+    // A record of before 1.44's time has it of the whole container.
+    if first && request.mac.is_none() && !record.config.mac_address.is_empty() {
+        request.mac = Some(parse_mac(&record.config.mac_address)?);
+    }
+    Ok(request)
 }
 
 fn parse_mac(text: &str) -> Result<[u8; 6], Error> {
@@ -309,10 +383,23 @@ pub(super) fn join_others(house: &House, record: &Record) -> Result<Joined, Erro
         }
         None => Ok(None),
     };
+    let mut shared_memory = None;
+    if let Some(name) = host.ipc_mode.strip_prefix("container:") {
+        let donor = house.find(name)?.view();
+        let mode = donor.record.host_config.ipc_mode.as_str();
+        if mode == "private" || mode == "none" {
+            return Err(Error::Conflict(format!(
+                "container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.record.id
+            )));
+        }
+        shared_memory = Some(format!("/proc/{}/ns/mnt", donor.record.run.pid));
+    }
     Ok(Joined {
         pid: path(&host.pid_mode, "pid")?,
         ipc: path(&host.ipc_mode, "ipc")?,
         network: path(&host.network_mode, "net")?,
+        shared_memory,
     })
 }
 

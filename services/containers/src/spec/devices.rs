@@ -210,7 +210,7 @@ pub(super) fn rules(privileged: bool, devices: &[Device], own: &[String]) -> Res
 }
 
 /// `c 1:3 rwm`, with `*` for any number and `a` for any kind.
-fn parse_rule(text: &str) -> Result<DeviceRule, Error> {
+pub(super) fn parse_rule(text: &str) -> Result<DeviceRule, Error> {
     let invalid = || Error::Invalid(format!("invalid device cgroup rule format: '{text}'"));
     let mut words = text.split_whitespace();
     let (Some(kind), Some(numbers), Some(access), None) =

@@ -98,7 +98,8 @@ fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
         "mqueue",
         &["nosuid", "noexec", "nodev"],
     ));
-    if host.ipc_mode == "host" {
+    // That of another container comes from its mount namespace, as an annotation says.
+    if host.ipc_mode == "host" || host.ipc_mode.starts_with("container:") {
         mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]));
     } else if host.ipc_mode != "none" {
         let size = format!("size={}", host.shm_size);

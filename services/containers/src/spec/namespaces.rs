@@ -10,6 +10,8 @@ pub(crate) struct Joined {
     pub(crate) pid: Option<String>,
     pub(crate) ipc: Option<String>,
     pub(crate) network: Option<String>,
+    /// Whose `/dev/shm` it has: the file of that container's mount namespace.
+    pub(crate) shared_memory: Option<String>,
 }
 
 pub(super) fn build(inputs: &Inputs<'_>) -> Vec<Namespace> {

@@ -31,6 +31,9 @@ pub(crate) fn validate(host: &HostConfig, cpus: usize) -> Result<(), Error> {
             host.oom_score_adj
         ));
     }
+    for rule in host.device_cgroup_rules.iter().flatten() {
+        devices::parse_rule(rule)?;
+    }
     if host.shm_size < 0 {
         return invalid("SHM size can not be less than 0");
     }

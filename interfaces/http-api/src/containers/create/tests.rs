@@ -198,8 +198,61 @@ fn the_container_wide_mac_address_moves_to_the_main_endpoint() {
 }
 
 #[test]
-fn empty_port_bindings_are_warned_of_since_1_52() {
-    let json = r#"{"HostConfig":{"PortBindings":{"80/tcp":[]}}}"#;
-    let warnings = |minor| normalise(v(minor), false, &mut request(json)).unwrap().len();
-    assert_eq!((warnings(51), warnings(52)), (0, 1));
+fn empty_port_bindings_publish_until_1_52_which_warns_and_nothing_since() {
+    for json in [
+        r#"{"HostConfig":{"PortBindings":{"80/tcp":[]}}}"#,
+        r#"{"HostConfig":{"PortBindings":{"80/tcp":null}}}"#,
+    ] {
+        let heard = |minor| {
+            let mut request = request(json);
+            let warnings = normalise(v(minor), false, &mut request).unwrap();
+            let ports = request.host_config.port_bindings.unwrap();
+            (
+                warnings.len(),
+                ports.get("80/tcp").cloned().flatten().map(|p| p.len()),
+            )
+        };
+        assert_eq!(heard(51), (0, Some(1)));
+        assert_eq!(heard(52), (1, Some(1)));
+        assert_eq!(heard(53), (0, None));
+    }
+}
+
+#[test]
+fn kernel_parameters_of_the_interface_move_to_the_endpoint_until_1_47() {
+    let json = r#"{"HostConfig":{"NetworkMode":"mine","Sysctls":{"net.ipv4.conf.eth0.log_martians":"1","net.core.somaxconn":"9"}}}"#;
+    let run = |minor, json: &str| {
+        let mut request = request(json);
+        let warnings = normalise(v(minor), false, &mut request).map_err(|f| f.message)?;
+        let endpoints = request.networking_config.endpoints_config;
+        let options = endpoints
+            .get("mine")
+            .cloned()
+            .flatten()
+            .and_then(|e| e.driver_opts);
+        let own = options.and_then(|mut options| options.remove(ENDPOINT_SYSCTLS));
+        Ok::<_, String>((own, request.host_config.sysctls.unwrap().len(), warnings.len()))
+    };
+    let moved = Some("net.ipv4.conf.IFNAME.log_martians=1".to_owned());
+    assert_eq!(run(45, json), Ok((moved.clone(), 1, 0)));
+    assert_eq!(run(47, json), Ok((moved, 1, 1)));
+    assert!(
+        run(48, json)
+            .unwrap_err()
+            .contains("must be supplied using driver option")
+    );
+    let other = json.replace("eth0.", "all.");
+    assert_eq!(run(47, &other), Ok((None, 2, 0)));
+    assert_eq!(run(48, &json.replace("mine", "host")), Ok((None, 2, 0)));
+}
+
+#[test]
+fn a_volume_driver_that_mounts_ignore_is_warned_of() {
+    let warnings = |kind: &str| {
+        let json = format!(
+            r#"{{"HostConfig":{{"VolumeDriver":"local","Mounts":[{{"Type":"{kind}","Target":"/a"}}]}}}}"#
+        );
+        normalise(v(50), false, &mut request(&json)).unwrap().len()
+    };
+    assert_eq!((warnings("volume"), warnings("tmpfs")), (1, 0));
 }
