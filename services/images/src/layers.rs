@@ -92,6 +92,16 @@ impl Layers {
         Some(self.pinned(chain.clone()))
     }
 
+    /// A layer whose plain archive has this length, in whatever chain.
+    pub(crate) fn pin_length(self: &Arc<Self>, bytes: u64) -> Option<Pin> {
+        let mut entries = self.lock();
+        let (chain, entry) = entries
+            .iter_mut()
+            .find(|(_, entry)| entry.row.archive_size == bytes)?;
+        entry.users += 1;
+        Some(self.pinned(chain.clone()))
+    }
+
     /// A layer with this content, in whatever chain.
     pub(crate) fn pin_content(self: &Arc<Self>, diff_id: &Digest) -> Option<Pin> {
         let mut entries = self.lock();

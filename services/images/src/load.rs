@@ -6,6 +6,7 @@
 //! for that: for it, layers are put into unnamed files first.)
 
 mod contents;
+mod known;
 mod members;
 
 use std::collections::HashMap;

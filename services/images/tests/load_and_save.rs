@@ -187,6 +187,42 @@ async fn loading_twice_or_at_the_same_time_keeps_every_layer_once() {
 }
 
 #[tokio::test]
+async fn layers_without_names_of_their_own_are_unpacked_once_only() {
+    if !is_root() {
+        return;
+    }
+    // One that is known by its digest, and one that is compared; and others that part from it.
+    let large = |byte: u8, last: &[u8]| tar(&[("large", &vec![byte; 3 << 20][..]), ("last", last)]);
+    let small = tar(&[("small", b"1")]);
+    let first = Archive::new("first:1", vec![small.clone(), large(7, b"end")]);
+    let house = House::new();
+    house.load(first.legacy()).await.unwrap();
+    let unpacked = || {
+        // Whatever is unpacked gets a record, if only for a time.
+        std::fs::metadata(house.dir.path().join("layer-records"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = unpacked();
+    let again = house.load(first.legacy()).await.unwrap();
+    assert_eq!(again[0].id, first.id());
+    assert_eq!(unpacked(), before, "a layer was unpacked");
+    for (tag, other) in [("early:1", large(8, b"end")), ("late:1", large(7, b"END"))] {
+        let archive = Archive::new(tag, vec![small.clone(), other]);
+        assert_eq!(
+            house.load(archive.legacy()).await.unwrap()[0].id,
+            archive.id(),
+            "{tag}"
+        );
+        let elsewhere = House::new();
+        elsewhere.load(archive.legacy()).await.unwrap();
+        assert!(house.save(&[tag]).await == elsewhere.save(&[tag]).await, "{tag}");
+    }
+    assert_eq!(house.images.usage().layers, 4);
+}
+
+#[tokio::test]
 async fn a_tag_moves_to_the_newly_loaded_image_and_that_is_said() {
     if !is_root() {
         return;

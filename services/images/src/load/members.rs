@@ -19,6 +19,7 @@ use crate::chunks::Chunks;
 use crate::error::{file, stream};
 use crate::given_up::Wanted;
 use crate::layers::{Layers, Pin, Staged};
+use crate::load::known;
 
 /// A longer document is none of ours (the limit is Docker's for a configuration).
 const MAX_DOCUMENT: u64 = 8 << 20;
@@ -72,7 +73,7 @@ impl Members {
     }
 }
 
-type Unpacking<'scope> = (String, ScopedJoinHandle<'scope, Result<Staged, ImageError>>);
+type Unpacking<'scope> = (String, ScopedJoinHandle<'scope, Result<Layer, ImageError>>);
 
 /// Reads the whole archive.
 pub(super) fn read(
@@ -196,16 +197,19 @@ impl<'scope> Reading<'_, 'scope> {
         }
         if self.unpacking.len() >= WORKERS {
             let (path, worker) = self.unpacking.remove(0);
-            let staged = join(worker)?;
-            self.members.layers.insert(path, Layer::Staged(Some(staged)));
+            let layer = join(worker)?;
+            self.members.layers.insert(path, layer);
         }
         let (sender, receiver) = sync_channel(DEPTH);
         let (layers, wanted) = (Arc::clone(self.layers), self.wanted.clone());
         let worker = scope.spawn(move || {
             let source =
                 BufReader::with_capacity(CHUNK, Chunks::new(receiver, "the archive ends in a layer"));
-            let (_, plain) = blobs::decompress(source).map_err(stream("read layer"))?;
-            layers.stage(None, wanted.reader(plain))
+            let (packing, plain) = blobs::decompress(source).map_err(stream("read layer"))?;
+            match packing {
+                Compression::None => known::known_or_staged(&layers, size, wanted.reader(plain)),
+                _ => Ok(Layer::Staged(Some(layers.stage(None, wanted.reader(plain))?))),
+            }
         });
         let fed = feed(data, &sender, &mut meter);
         if fed.is_ok() {
@@ -226,17 +230,15 @@ impl<'scope> Reading<'_, 'scope> {
 
     fn finish(mut self) -> Result<Members, ImageError> {
         for (path, worker) in self.unpacking {
-            self.members
-                .layers
-                .insert(path, Layer::Staged(Some(join(worker)?)));
+            self.members.layers.insert(path, join(worker)?);
         }
         Ok(self.members)
     }
 }
 
-fn join(worker: ScopedJoinHandle<'_, Result<Staged, ImageError>>) -> Result<Staged, ImageError> {
+fn join(worker: ScopedJoinHandle<'_, Result<Layer, ImageError>>) -> Result<Layer, ImageError> {
     match worker.join() {
-        Ok(staged) => staged,
+        Ok(layer) => layer,
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
