@@ -41,7 +41,7 @@ pub enum ImageError {
         hard: bool,
         /// Why not.
         reason: String,
-        /// Whether somebody uses it (and not only names or children stand against it).
+        /// Whether a container or a child needs it (and not only names stand against it).
         used: bool,
     },
     /// A filter is unknown or has a value that makes no sense.

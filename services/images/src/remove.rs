@@ -87,7 +87,7 @@ impl Images {
             }
         }
         match self.delete(&image.id, options.force, &mut done) {
-            // The name is gone; that the image itself stays because somebody uses it is no failure then.
+            // The name is gone; that the image itself stays because a container or a child needs it is no failure then.
             Err(ImageError::InUse { used: true, .. }) if !is_id => return Ok(done),
             other => other?,
         }
@@ -340,7 +340,7 @@ fn check_entry(
     };
     let holder = |how| entry.holders.values().find(|holder| holder.how == how);
     if has_children {
-        return refuse(true, false, "image has dependent child images".to_owned());
+        return refuse(true, true, "image has dependent child images".to_owned());
     }
     if let Some(holder) = holder(Use::Running) {
         return refuse(
