@@ -156,17 +156,25 @@ fn hosts(endpoints: &[Endpoint], hostname: &str, domain: &str, extra: &[HostsEnt
     for entry in extra {
         let _ = writeln!(text, "{}\t{}", entry.address, entry.names.join(" "));
     }
-    let names = if domain.is_empty() {
-        hostname.to_owned()
-    } else {
-        format!("{hostname}.{domain} {hostname}")
-    };
+    let names = own_names(hostname, domain);
     if !names.is_empty() {
         for address in endpoints.iter().flat_map(crate::state::addresses_of) {
             let _ = writeln!(text, "{address}\t{names}");
         }
     }
     text
+}
+
+/// The whole name and, whether the user gave two parts or one name with dots, its first part.
+fn own_names(hostname: &str, domain: &str) -> String {
+    let whole = match domain {
+        "" => hostname.to_owned(),
+        domain => format!("{hostname}.{domain}"),
+    };
+    match whole.split_once('.') {
+        Some((first, _)) => format!("{whole} {first}"),
+        None => whole,
+    }
 }
 
 #[cfg(test)]
@@ -229,5 +237,16 @@ mod tests {
             text.starts_with("127.0.0.1\tlocalhost\n") && text.ends_with("10.0.0.9\tdb\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_name_with_a_domain_is_known_by_its_first_part_too() {
+        for (host, domain, names) in [
+            ("web", "", "web"),
+            ("web", "example.org", "web.example.org web"),
+            ("web.example.org", "", "web.example.org web"),
+        ] {
+            assert_eq!(own_names(host, domain), names);
+        }
     }
 }
