@@ -45,6 +45,8 @@ pub(crate) struct Ring {
     path: PathBuf,
     file: File,
     length: u64,
+    /// Whether the file ends in the middle of a line.
+    torn: bool,
 }
 
 impl Ring {
@@ -53,17 +55,16 @@ impl Ring {
             path: path.to_path_buf(),
             source,
         };
-        let mut file = open_append(path).map_err(open)?;
-        let mut length = file.metadata().map_err(open)?.len();
-        if length > 0 && !ends_with_newline(path).map_err(open)? {
-            // A kill or power loss in the middle of a line: end it, readers will skip it.
-            file.write_all(b"\n").map_err(open)?;
-            length += 1;
-        }
+        let file = open_append(path).map_err(open)?;
+        let length = file.metadata().map_err(open)?.len();
+        // After a kill, a power loss or on a full disk. It is not ended here: a daemon must start on a full disk, for
+        // it is what people free space with.
+        let torn = length > 0 && !ends_with_newline(path).map_err(open)?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
             length,
+            torn,
         })
     }
 
@@ -78,8 +79,19 @@ impl Ring {
             std::fs::rename(&self.path, older(&self.path)).map_err(|e| write(&self.path, e))?;
             self.file = open_append(&self.path).map_err(|e| write(&self.path, e))?;
             self.length = 0;
+            self.torn = false;
         }
-        self.file.write_all(&line).map_err(|e| write(&self.path, e))?;
+        if self.torn {
+            // Readers skip what was begun.
+            line.insert(0, b'\n');
+        }
+        if let Err(error) = self.file.write_all(&line) {
+            // A part of it may be there.
+            self.torn = true;
+            self.length = self.file.metadata().map_or(self.length, |found| found.len());
+            return Err(write(&self.path, error));
+        }
+        self.torn = false;
         self.length += line.len() as u64;
         Ok(())
     }
