@@ -44,12 +44,13 @@ enum Wire {
 }
 
 impl Filters {
-    /// Parses the value of the query parameter; the empty string means no filter.
+    /// Parses the value of the query parameter; the empty string and `null` mean no filter.
     ///
     /// # Errors
     /// [`FilterError::Syntax`] if it is JSON of neither form.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        if text.is_empty() {
+        // A client in Go sends `null` for filters that were never set.
+        if text.is_empty() || text == "null" {
             return Ok(Self::default());
         }
         let wire = serde_json::from_str(text).map_err(|_| FilterError::Syntax(text.to_owned()))?;
@@ -171,7 +172,11 @@ mod tests {
         let flags = Filters::parse(r#"{"label":{"a":true,"b=1":true},"status":{}}"#).unwrap();
         assert_eq!(lists, flags);
         assert_eq!(lists.values("label").collect::<Vec<_>>(), ["a", "b=1"]);
-        assert!(Filters::parse("").unwrap().is_empty());
+        assert!(
+            ["", "null", "{}"]
+                .iter()
+                .all(|text| Filters::parse(text).unwrap().is_empty())
+        );
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub(crate) async fn start(containers: Arc<Containers>, mut call: Call) -> Outcom
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
         ));
     }
+    if !call.query.text("checkpoint").is_empty() {
+        let what = "starting from a checkpoint".to_owned();
+        return Err(containers::Error::NotAvailable(what).into());
+    }
     containers.start(call.name()).await?;
     reply::no_content()
 }

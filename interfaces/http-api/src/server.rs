@@ -1,5 +1,7 @@
 //! Listening sockets and the connections that come from them.
 
+mod first_line;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -16,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use self::first_line::FirstLine;
 use crate::hijack::{Hijacker, Taken};
 use crate::reply::Reply;
 use crate::routes::Api;
@@ -97,7 +100,7 @@ where
         .max_buf_size(BUFFER)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let mut http = Box::pin(builder.serve_connection(TokioIo::new(socket), service));
+    let mut http = Box::pin(builder.serve_connection(TokioIo::new(FirstLine::new(socket)), service));
     let claim = loop {
         tokio::select! {
             ended = http.as_mut() => {
@@ -111,11 +114,14 @@ where
         }
     };
     let parts = Pin::into_inner(http).into_parts();
+    let (socket, pending) = parts.io.into_inner().into_parts();
+    let read = if pending.is_empty() {
+        parts.read_buf
+    } else {
+        [&parts.read_buf[..], &pending[..]].concat().into()
+    };
     // A failure means that the task which asked has ended; the socket closes then.
-    let _ = claim.send(Taken {
-        socket: parts.io.into_inner(),
-        read: parts.read_buf,
-    });
+    let _ = claim.send(Taken { socket, read });
 }
 
 impl Socket {

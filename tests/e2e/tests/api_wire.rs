@@ -108,6 +108,24 @@ fn bodies_are_read_as_leniently_as_docker_reads_them_and_no_more() {
 }
 
 #[test]
+fn quotes_in_a_target_are_taken_as_people_type_them() {
+    let Some(daemon) = daemon() else { return };
+    for filters in [
+        r#"{"status":["running"]}"#,
+        "null",
+        "%7B%22status%22%3A%5B%22running%22%5D%7D",
+    ] {
+        let mut stream = http::connect(&daemon);
+        let head = format!(
+            "GET /containers/json?filters={filters} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("send");
+        let reply = http::parse(&rest(stream));
+        assert_eq!((reply.status, reply.json()), (200, json!([])), "{filters}");
+    }
+}
+
+#[test]
 fn attach_serves_clients_with_and_without_an_upgrade() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();
