@@ -38,6 +38,9 @@ pub enum Error {
     /// The name breaks the rule for names.
     #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
     InvalidName(String),
+    /// A container cannot be called so from now on.
+    #[error("Error when allocating new name: {0}")]
+    NewName(Box<Error>),
     /// A field of the request makes no sense; the text says which and why.
     #[error("{0}")]
     Invalid(String),
@@ -194,6 +197,7 @@ impl Fault for Error {
             Self::NotModified(_) => Kind::NotModified,
             Self::Launch { kind, .. } => *kind,
             Self::File { .. } | Self::System { .. } | Self::Monitor { .. } => Kind::System,
+            Self::NewName(why) => why.kind(),
             Self::Part(fault) => fault.kind(),
         }
     }

@@ -103,6 +103,16 @@ impl<'a> Filter<'a> {
                 )));
             }
         }
+        for task in filters.values("is-task") {
+            if !["true", "1", "false", "0"].contains(&task) {
+                return Err(Error::Invalid(format!("invalid filter 'is-task=[{task}]'")));
+            }
+        }
+        for name in ["publish", "expose"] {
+            if let Some(port) = filters.values(name).find(|port| port_range(port).is_none()) {
+                return Err(Error::Invalid(format!("invalid filter '{name}=[{port}]'")));
+            }
+        }
         let created = |name: &str| match filters.values(name).next() {
             Some(container) => Ok(Some(house.find(container)?.view().record.created)),
             None => Ok::<_, Error>(None),
@@ -243,11 +253,15 @@ fn kind(protocol: networks::Protocol) -> &'static str {
     }
 }
 
-/// `80`, `80/udp`, `8000-8100/tcp`.
-fn port_matches(wanted: &str, ports: Vec<(u16, &'static str)>) -> bool {
-    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+/// `80`, `80/udp`, `8000-8100/tcp` as the first and the last port and the protocol.
+fn port_range(text: &str) -> Option<(u16, u16, &str)> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else {
+    Some((first.parse().ok()?, last.parse().ok()?, protocol))
+}
+
+fn port_matches(wanted: &str, ports: Vec<(u16, &'static str)>) -> bool {
+    let Some((first, last, protocol)) = port_range(wanted) else {
         return false;
     };
     ports

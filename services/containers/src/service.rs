@@ -291,7 +291,7 @@ impl Containers {
             return Err(Error::Invalid("Neither old nor new names may be empty".into()));
         }
         if !names::is_valid(&new) {
-            return Err(Error::InvalidName(new));
+            return Err(Error::NewName(Box::new(Error::InvalidName(format!("/{new}")))));
         }
         let old = cell.view().record.name.clone();
         if old == new {
@@ -299,7 +299,10 @@ impl Containers {
                 "Renaming a container with the same name as its current name".into(),
             ));
         }
-        self.house.directory.reserve(&new, &cell.id)?;
+        self.house
+            .directory
+            .reserve(&new, &cell.id)
+            .map_err(|taken| Error::NewName(Box::new(taken)))?;
         let wanted = new.clone();
         let renamed = cell.edit(move |record| {
             record.name = wanted;

@@ -65,7 +65,8 @@ pub(crate) async fn remove_cgroup(house: &Arc<House>, record: &Record) {
         }
     };
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => {}
+        // After a kill it may never have been made.
+        Ok(Ok(()) | Err(cgroups::Error::NotFound(_))) => {}
         Ok(Err(error)) => tracing::warn!(container = %id, %error, "cgroup not removed"),
         Err(error) => tracing::warn!(container = %id, %error, "cgroup not removed"),
     }

@@ -29,6 +29,11 @@ pub(crate) async fn update(
     let mut new = old.clone();
     apply(&mut new, &request);
     let refused = |error: Error| Error::Invalid(format!("Cannot update container {}: {error}", cell.id));
+    if request.memory_swap == 0 && old.memory_swap > 0 && request.memory > old.memory_swap {
+        return Err(refused(Error::Invalid(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time".into(),
+        )));
+    }
     spec::validate(&new, house.cpus).map_err(refused)?;
     let warnings = crate::create::discard_unsupported(house, &mut new).map_err(refused)?;
     if !request.restart_policy.name.is_empty() {

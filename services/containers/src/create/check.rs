@@ -174,6 +174,13 @@ fn container_network(config: &Config, host: &HostConfig) -> Result<(), Error> {
             "custom host-to-IP mapping and the network mode",
         ),
         (!config.mac_address.is_empty(), "mac-address and the network mode"),
+        (
+            config
+                .exposed_ports
+                .as_ref()
+                .is_some_and(|ports| !ports.is_empty()),
+            "port exposing and the container type network mode",
+        ),
     ] {
         if conflict {
             return invalid(format!("conflicting options: {what}"));

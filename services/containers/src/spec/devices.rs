@@ -170,6 +170,10 @@ fn walk(host: &Path, inside: &Path, access: &str, depth: usize, found: &mut Vec<
 pub(super) fn block_numbers(path: &str) -> Result<(i64, i64), Error> {
     match Device::of(Path::new(path), path, "") {
         Some(device) if device.kind == 'b' => Ok((device.major, device.minor)),
+        // Clients tell by these words that something is missing (exit code 127).
+        None if !Path::new(path).exists() => {
+            Err(Error::Invalid(format!("stat {path}: no such file or directory")))
+        }
         _ => Err(Error::Invalid(format!("{path} is not a block device"))),
     }
 }
