@@ -14,7 +14,7 @@ use crate::template::Value;
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Commit it was built from, if the build said so.
-pub(crate) const BUILD: &str = match option_env!("DHOW_BUILD") {
+pub(crate) const BUILD: &str = match option_env!("DHOW_COMMIT") {
     Some(build) => build,
     None => "unknown",
 };

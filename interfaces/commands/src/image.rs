@@ -20,6 +20,8 @@ pub(crate) mod tree;
 use api_types::progress::Message;
 use client::Reply;
 
+use oci::reference::{Reference, ReferenceError};
+
 use crate::failure::{Failure, Outcome};
 
 /// Repository, and tag or digest, of a name.
@@ -32,6 +34,12 @@ pub(crate) fn split_name(name: &str) -> (&str, &str) {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (name, ""),
     }
+}
+
+/// Refuses what is no name of an image, before anything is asked or said: the API takes names apart into repository and
+/// tag, and of `a:b:c` it would see a good tag only.
+pub(crate) fn check_name(name: &str) -> Result<(), ReferenceError> {
+    Reference::parse_normalized(name).map(drop)
 }
 
 /// The name with `:latest` if it has neither tag nor digest.
@@ -103,6 +111,12 @@ mod tests {
     #[test]
     fn a_port_is_no_tag() {
         assert_eq!(split_name("host:5000/a"), ("host:5000/a", ""));
+        assert!(check_name("host:5000/a:1").is_ok());
+        assert!(
+            ["a:b:c", "", "A", "a:"]
+                .iter()
+                .all(|name| check_name(name).is_err())
+        );
         assert_eq!(split_name("host:5000/a:1"), ("host:5000/a", "1"));
         assert_eq!(split_name("a@sha256:x"), ("a", "sha256:x"));
         assert_eq!(with_tag("a"), "a:latest");

@@ -48,7 +48,10 @@ pub(crate) fn parse(format: &str) -> Result<Shape, Failure> {
     match format {
         "" => Ok(Shape::Pretty),
         "json" => Ok(Shape::Json),
-        text => Ok(Shape::Template(Template::parse(text)?)),
+        text => match Template::parse(text) {
+            Ok(template) => Ok(Shape::Template(template)),
+            Err(error) => Err(Failure::from(error).code(64)),
+        },
     }
 }
 

@@ -101,3 +101,112 @@ fn a_nul_byte_in_an_argument_is_refused_before_anything_is_made() {
     }
     assert_eq!(http::get(&daemon, "/containers/json?all=1"), json!([]));
 }
+
+#[test]
+fn questions_that_make_no_sense_are_refused_instead_of_answered() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        for filter in ["publish=x", "expose=1-y", "is-task=x"] {
+            let error = docker.fails(1, ["ps", "--filter", filter]);
+            let (name, value) = filter.split_once('=').expect("two parts");
+            assert!(
+                error.contains(&format!("invalid filter '{name}=[{value}]'")),
+                "{error}"
+            );
+        }
+        docker.ok([
+            "run", "-d", "--memory", "64m", "--name", "first", "busybox", "sleep", "1000",
+        ]);
+        let peer = [
+            "run",
+            "--rm",
+            "--network",
+            "container:first",
+            "--expose",
+            "80",
+            "busybox",
+            "true",
+        ];
+        let error = docker.fails(125, peer);
+        assert!(
+            error.contains("conflicting options: port exposing and the container type network mode"),
+            "{error}"
+        );
+        // 64 MB of memory come with 128 MB of both.
+        let error = docker.fails(1, ["update", "--memory", "300m", "first"]);
+        assert!(
+            error.contains("update the memoryswap at the same time"),
+            "{error}"
+        );
+        let error = docker.fails(1, ["rename", "first", "a b"]);
+        assert!(
+            error.contains("Error when allocating new name: Invalid container name (/a b)"),
+            "{error}"
+        );
+        // A time after all that a log can have is no mistake.
+        assert_eq!(docker.ok(["logs", "--since", "5000-01-01", "first"]), "");
+        docker.ok(["rm", "-f", "first"]);
+        let missing = [
+            "run",
+            "--rm",
+            "--device-read-bps",
+            "/dev/none:1mb",
+            "busybox",
+            "true",
+        ];
+        let error = docker.fails(127, missing);
+        assert!(
+            error.contains("stat /dev/none: no such file or directory"),
+            "{error}"
+        );
+        let foreign = docker.run_with(["import", "--platform", "plan9/amd64", "-"], b"");
+        assert!(
+            foreign.code == 1 && foreign.stderr.contains("operating system is not supported"),
+            "{foreign:?}"
+        );
+    });
+}
+
+#[test]
+fn slips_of_the_keyboard_are_refused_before_anything_is_done() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
+        for command in [
+            &["tag", "busybox", "a:b:c"][..],
+            &["commit", "box", "a:b:c"],
+            &["pull", "a:b:c"],
+        ] {
+            let error = docker.fails(1, command);
+            assert!(error.contains("invalid reference format"), "{command:?}: {error}");
+        }
+        assert_eq!(docker.ok(["images", "--format", "{{.Repository}}"]), "busybox");
+        let label = ["run", "--rm", "--label", "=x", "busybox", "true"];
+        let refused = docker.run(label);
+        // The oldest docker leaves it to the daemon.
+        if docker.is_dhow() {
+            assert!(
+                refused.stderr.contains("invalid label '=x': empty name"),
+                "{refused:?}"
+            );
+        }
+        let folder = daemon.folder().join("out");
+        let folder = folder.to_str().expect("a name in UTF-8");
+        let error = docker.fails(1, ["cp", "box:", folder]);
+        assert!(error.contains("bad parameter: path cannot be empty"), "{error}");
+        let file = daemon.folder().join("daemon.json");
+        let file = file.to_str().expect("a name in UTF-8");
+        let error = docker.fails(1, ["cp", file, "box:/etc/passwd/"]);
+        assert!(error.contains("no such directory"), "{error}");
+        assert_eq!(docker.run(["inspect", "--format", "{{", "box"]).code, 64);
+        assert_eq!(
+            docker.ok(["image", "inspect", "--format", "[{{.Variant}}]", "busybox"]),
+            "[]"
+        );
+        let format = "{{range .Containers}}{{.Names}}{{end}} {{len .Images}}";
+        assert_eq!(docker.ok(["system", "df", "-v", "--format", format]), "box 1");
+        docker.ok(["rm", "-f", "box"]);
+    });
+}

@@ -4,7 +4,7 @@ use client::{Body, Query};
 
 use crate::app::App;
 use crate::console;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag};
 use crate::tree::{Command, Count, run};
 
@@ -45,6 +45,9 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
+    if !args.arg(1).is_empty() {
+        crate::image::check_name(args.arg(1)).map_err(|error| Failure::new(error.to_string()))?;
+    }
     let (repository, tag) = crate::image::split_name(args.arg(1));
     let mut query = Query::new()
         .with("container", args.arg(0))

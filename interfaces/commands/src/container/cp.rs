@@ -98,7 +98,8 @@ fn report(args: &Parsed, bytes: u64, target: &str) {
 }
 
 fn absolute(path: &str) -> String {
-    if path.starts_with('/') {
+    // Nothing stays nothing, which the daemon refuses: it is a slip, and not the whole root.
+    if path.is_empty() || path.starts_with('/') {
         path.to_owned()
     } else {
         format!("/{path}")
@@ -195,7 +196,8 @@ async fn to_container(client: &Client, args: &Parsed, source: &str, container: &
     }
     let is_dir = match &found {
         Ok(stat) => stat.mode & MODE_DIR != 0,
-        Err(error) if error.is_not_found() && !error.message().starts_with("No such container") => false,
+        // As docker, take whatever else it says (such as that a file is no directory) for «not there».
+        Err(error) if error.status().is_some() && !error.message().starts_with("No such container") => false,
         Err(_) => return Err(found.err().map_or_else(|| Failure::exit(1), Failure::from)),
     };
     let exists = found.is_ok();

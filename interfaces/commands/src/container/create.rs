@@ -119,7 +119,8 @@ pub(super) async fn create(app: &App, args: &Parsed, request: &CreateRequest) ->
         image::pull::trusted(app, &wanted, &platform, quiet, output).await?;
     }
     let mut made = client.container_create(name, &platform, request).await;
-    let missing = matches!(&made, Err(e) if e.is_not_found() && e.message().contains("No such image"));
+    let missing = matches!(&made, Err(e) if e.is_not_found()
+        && ["No such image", "specified platform"].iter().any(|words| e.message().contains(words)));
     if missing && pull != "never" && pull != "always" {
         console::error(format!("Unable to find image '{wanted}' locally"));
         fetch(app, &wanted, &platform, quiet).await?;

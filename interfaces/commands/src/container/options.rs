@@ -59,6 +59,13 @@ pub(crate) fn request(args: &Parsed) -> Result<CreateRequest, String> {
     let (network_mode, endpoints) = networks::networking(args)?;
     let stdin = args.on("interactive");
     let detached = args.table_has("detach") && args.on("detach");
+    let labels = pairs(&args.all("label"), &args.all("label-file"))?;
+    if let Some(nameless) = labels
+        .iter()
+        .find(|label| label.is_empty() || label.starts_with('='))
+    {
+        return Err(format!("invalid label '{nameless}': empty name"));
+    }
     let mut config = Config {
         hostname: args.text("hostname").to_owned(),
         domainname: args.text("domainname").to_owned(),
@@ -78,7 +85,7 @@ pub(crate) fn request(args: &Parsed) -> Result<CreateRequest, String> {
         entrypoint: args
             .has("entrypoint")
             .then(|| vec![args.text("entrypoint").to_owned()]),
-        labels: Some(map(&pairs(&args.all("label"), &args.all("label-file"))?)),
+        labels: Some(map(&labels)),
         stop_signal: args.text("stop-signal").to_owned(),
         stop_timeout: args.int("stop-timeout"),
         ..Config::default()

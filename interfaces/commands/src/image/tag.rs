@@ -20,6 +20,12 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     if args.arg(1).contains('@') {
         return Err(Failure::new("refusing to create a tag with a digest reference"));
     }
+    super::check_name(args.arg(1)).map_err(|error| {
+        Failure::new(format!(
+            "Error parsing reference: {:?} is not a valid repository/tag: {error}",
+            args.arg(1)
+        ))
+    })?;
     Ok(app
         .client()?
         .image_tag(

@@ -221,6 +221,7 @@ fn plain(message: &Message) -> String {
 
 /// The repository and the tag that pull and push mean: with neither a tag nor `--all-tags` it is `latest`, which is said.
 pub(crate) fn repository_and_tag(name: &str, all: bool, quiet: bool) -> Result<(&str, &str), Failure> {
+    super::check_name(name).map_err(|error| Failure::new(error.to_string()))?;
     let (repository, tag) = super::split_name(name);
     if all && !tag.is_empty() {
         return Err(Failure::new("tag can't be used with --all-tags/-a"));

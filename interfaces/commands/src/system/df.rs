@@ -7,7 +7,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag, recurring};
 use crate::image;
 use crate::list::{self, Format, Layout};
-use crate::template::Value;
+use crate::template::{MissingKey, Template, Value};
 use crate::tree::{Command, Count, run};
 use crate::units;
 use crate::volume;
@@ -45,12 +45,12 @@ const LAYOUT: Layout = Layout {
 };
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
-    if args.on("verbose") && !matches!(args.text("format"), "" | "table") {
-        return Err(Failure::new("the verbose and the format options conflict"));
-    }
     let usage = App::json(&app.client()?.disk_usage().await?)?;
-    if args.on("verbose") {
-        return verbose(&usage);
+    match (args.on("verbose"), args.text("format")) {
+        (true, "" | "table") => return verbose(&usage),
+        (true, "json") => return in_full("{{json .}}", &usage),
+        (true, format) => return in_full(format, &usage),
+        (false, _) => {}
     }
     list::print(args.text("format"), &LAYOUT, rows(&usage))
 }
@@ -142,6 +142,51 @@ fn rows(usage: &Value) -> Vec<Value> {
     ]
 }
 
+/// Everything as one object, for a template.
+fn in_full(format: &str, usage: &Value) -> Outcome {
+    let template = Template::parse(format)?;
+    let images = usage.items_at("Images").iter();
+    let containers = usage.items_at("Containers").iter();
+    let object = list::row(vec![
+        (
+            "Images",
+            Value::list(images.flat_map(|i| image::ls::rows(i, true, false)).collect()),
+        ),
+        (
+            "Containers",
+            Value::list(
+                containers
+                    .map(|c| container::ls::row(&without_root(c), true))
+                    .collect(),
+            ),
+        ),
+        (
+            "Volumes",
+            Value::list(usage.items_at("Volumes").iter().map(volume::ls::row).collect()),
+        ),
+        (
+            "BuildCache",
+            Value::list(usage.items_at("BuildCache").iter().map(cache_row).collect()),
+        ),
+    ]);
+    console::print(template.execute(&object, MissingKey::Error)?);
+    Ok(())
+}
+
+/// What a table or a template sees of one step of a build.
+fn cache_row(step: &Value) -> Value {
+    let since = |name: &str| units::parse_rfc3339(step.str_at(name)).map_or(String::new(), units::ago);
+    list::row(vec![
+        ("ID", units::short_id(step.str_at("ID")).into()),
+        ("CacheType", step.str_at("Type").into()),
+        ("Size", units::decimal3(step.int_at("Size") as f64).into()),
+        ("CreatedSince", since("CreatedAt").into()),
+        ("LastUsedSince", since("LastUsedAt").into()),
+        ("UsageCount", step.int_at("UsageCount").to_string().into()),
+        ("Shared", step.bool_at("Shared").to_string().into()),
+    ])
+}
+
 fn verbose(usage: &Value) -> Outcome {
     let section = |title: &str, layout: &Layout, rows: Vec<Value>| {
         let text = Format::parse("", layout.table)?.render(layout, &rows)?;
@@ -214,22 +259,7 @@ fn verbose(usage: &Value) -> Outcome {
         ],
         row: "*formatter.buildCacheContext",
     };
-    let since =
-        |c: &Value, name: &str| units::parse_rfc3339(c.str_at(name)).map_or(String::new(), units::ago);
-    let rows = cache
-        .iter()
-        .map(|c| {
-            list::row(vec![
-                ("ID", units::short_id(c.str_at("ID")).into()),
-                ("CacheType", c.str_at("Type").into()),
-                ("Size", units::decimal3(c.int_at("Size") as f64).into()),
-                ("CreatedSince", since(c, "CreatedAt").into()),
-                ("LastUsedSince", since(c, "LastUsedAt").into()),
-                ("UsageCount", c.int_at("UsageCount").to_string().into()),
-                ("Shared", c.bool_at("Shared").to_string().into()),
-            ])
-        })
-        .collect();
+    let rows = cache.iter().map(cache_row).collect();
     section(
         &format!("\nBuild cache usage: {}", units::decimal(size as f64)),
         &layout,

@@ -36,6 +36,8 @@ const TEXTS: &[&str] = &[
     "GwPriority",
     "Comment",
     "Container",
+    "Variant",
+    "OsVersion",
 ];
 
 /// Everything else that is left out when it is nothing.
@@ -65,12 +67,17 @@ const NOTHING: &[&str] = &[
     "Services",
     "KernelMemory",
     "KernelMemoryTCP",
+    "ContainerConfig",
+    "Manifests",
+    "Status",
 ];
 
 /// What `parent.name` is in Go when JSON does not have it; `None` if there is no such field.
 pub(super) fn left_out(parent: &str, name: &str) -> Option<Value> {
     if TEXTS.contains(&name) {
         Some(Value::from(""))
+    } else if name == "VirtualSize" {
+        Some(Value::from(0_i64))
     } else if name == "NetworkDisabled" || name == "ArgsEscaped" {
         Some(Value::Bool(false))
     } else if NOTHING.contains(&name) || MAPS.contains(&parent) {
@@ -101,6 +108,7 @@ const LISTS: &[&str] = &[
     "ExtraHosts",
     "GroupAdd",
     "Links",
+    "Manifests",
     "MaskedPaths",
     "Mounts",
     "OnBuild",
