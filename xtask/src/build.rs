@@ -52,11 +52,15 @@ pub(crate) fn for_tests() -> Result<PathBuf> {
 fn build(profile: &str, runtime_profile: &str, folder: &Path) -> Result<PathBuf> {
     println!("building ({profile})");
     let dynamic = BINARIES[..3].iter().flat_map(|name| ["--package", name]);
-    run_command(
-        cargo()
-            .args(["build", "--quiet", "--profile", profile])
-            .args(dynamic),
-    )?;
+    let mut command = cargo();
+    command
+        .args(["build", "--quiet", "--profile", profile])
+        .args(dynamic);
+    // What `version` says. Not in test builds, which would be done anew for every commit.
+    if let Some(commit) = commit().filter(|_| profile == "release") {
+        command.env("DHOW_COMMIT", commit);
+    }
+    run_command(&mut command)?;
     run_command(&mut static_build(runtime_profile))?;
     let output = |profile: &str| {
         if profile == "dev" {
@@ -82,6 +86,14 @@ fn build(profile: &str, runtime_profile: &str, folder: &Path) -> Result<PathBuf>
         }
     }
     folder.canonicalize().context("folder of the binaries")
+}
+
+/// The commit of this checkout, if git knows one.
+fn commit() -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "--short", "HEAD"]);
+    let commit = crate::workspace::output(&mut git).ok()?;
+    Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
 }
 
 fn static_build(profile: &str) -> Command {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         return match state::run(std::env::args_os().skip(1)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                say(&format!("dhowd state: {error:#}"));
+                say(&format!("dhowd state: {}", told(&error)));
                 ExitCode::FAILURE
             }
         };
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match start(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("dhowd: {error:#}"));
+            say(&format!("dhowd: {}", told(&error)));
             ExitCode::FAILURE
         }
     }
@@ -52,6 +52,19 @@ fn start(flags: &config::Flags) -> anyhow::Result<()> {
     lifecycle::run(flags, loaded.settings, &level)
 }
 
+/// An error with its causes; most say their cause themselves, and nothing is said twice.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// A line for the person who started the program.
 #[allow(
     clippy::print_stderr,
@@ -59,4 +72,21 @@ fn start(flags: &config::Flags) -> anyhow::Result<()> {
 )]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let error = std::fs::File::open("/nosuch").unwrap_err();
+        let plain = error.to_string();
+        let telling: Result<(), _> = Err(anyhow::anyhow!(error).context(format!("open /nosuch: {plain}")));
+        let whole = telling.context("take the data root").unwrap_err();
+        assert_eq!(
+            super::told(&whole),
+            format!("take the data root: open /nosuch: {plain}")
+        );
+    }
 }

@@ -21,8 +21,14 @@ pub(crate) struct Flags {
 }
 
 fn command() -> Command {
-    let version = concat!(env!("CARGO_PKG_VERSION"), ", API 1.24 to 1.56");
+    // «… version 1.2.3, build 0123456»: what scripts take apart that ask dockerd for its version.
+    let version = format!(
+        "version {}, build {}",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("DHOW_COMMIT").unwrap_or("unknown")
+    );
     let mut command = Command::new("dhowd")
+        .display_name("Dhow")
         .about("A container engine that speaks the Docker Engine API.")
         .version(version)
         .disable_version_flag(true)
