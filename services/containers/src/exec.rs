@@ -1,5 +1,6 @@
 //! Execs: further processes in a running container.
 
+mod adopt;
 mod probe;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::record::Record;
 use crate::requests::ClientSocket;
 use crate::{Error, launch, links, spec};
 
+pub(crate) use adopt::adopt;
 pub(crate) use probe::Probe;
 
 /// How long the end of a process may take to be told.
@@ -419,6 +421,7 @@ impl ExecStart {
         let init = self.open_init(&view)?;
         let state_dir = self.state_dir();
         launch::make_dir(&state_dir)?;
+        adopt::note(&state_dir, &self.exec.request).map_err(Error::part)?;
         let container = self.container(&view);
         let mut plan = self.plan(&view, &container, has_input)?;
         plan.runtime = crate::runtime::of(&self.house, &view.record)?;

@@ -20,7 +20,7 @@ use crate::house::{Holds, House};
 use crate::link::Link;
 use crate::machine::{Command, Input, Machine, Phase};
 use crate::record::Record;
-use crate::{Error, actor, house, launch, teardown};
+use crate::{Error, actor, exec, house, launch, teardown};
 
 /// How long a monitor may take to end a container that must not run.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -172,7 +172,9 @@ async fn one(house: &Arc<House>, mut record: Record, new_boot: bool) -> Result<N
     house.directory.insert(&record.id, cell.clone());
     match found {
         Found::Running(link) => {
-            kill_orphans(&house.state_dir(&record.id).join("execs"), kill_leftovers);
+            let execs = house.state_dir(&record.id).join("execs");
+            kill_orphans(&execs, kill_leftovers);
+            exec::adopt(house, &cell, &execs).await;
             cell.tell(Message::Adopt(link));
         }
         Found::Ended(exit) => cell.tell(Message::Exited(exit)),

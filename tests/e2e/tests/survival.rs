@@ -1,6 +1,9 @@
 //! The daemon may die at any time.
 
-use e2e::{daemon, for_each_client, until};
+use std::io::Read;
+
+use e2e::{Output, daemon, for_each_client, http, until};
+use serde_json::json;
 
 #[test]
 fn containers_outlive_the_daemon_with_logs_and_exit_codes() {
@@ -19,6 +22,43 @@ fn containers_outlive_the_daemon_with_logs_and_exit_codes() {
         assert_eq!(docker.ok(["wait", "long"]), "5");
         assert_eq!(docker.ok(["logs", "long"]), "before\nafter");
         docker.ok(["rm", "long"]);
+    });
+}
+
+#[test]
+fn execs_outlive_the_daemon_and_their_exit_codes_are_learnt() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok(["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
+        let pid = docker.ok(["inspect", "--format", "{{.State.Pid}}", "box"]);
+        let inside = |name: &str| format!("/proc/{pid}/root/{name}");
+        let script = "echo started; while [ ! -e /go ]; do sleep 0.1; done; echo over; exit 4";
+        let mut attached = docker.spawn(["exec", "box", "sh", "-c", script]);
+        let mut first = [0; 8];
+        let stdout = attached.stdout.as_mut().expect("its output");
+        stdout.read_exact(&mut first).expect("its first line");
+        // The other one ends while nobody is there.
+        let script =
+            json!({"Cmd": ["sh", "-c", "while [ ! -e /end ]; do sleep 0.1; done; : > /ended; exit 3"]});
+        let made = http::request(&daemon, "POST", "/containers/box/exec", Some(&script)).json();
+        let id = made["Id"].as_str().expect("an id").to_owned();
+        let detached = json!({"Detach": true});
+        http::request(&daemon, "POST", &format!("/exec/{id}/start"), Some(&detached));
+
+        daemon.kill();
+        std::fs::write(inside("end"), "").expect("file");
+        until("the exec's end", || {
+            std::path::Path::new(&inside("ended")).exists()
+        });
+        daemon.start();
+        std::fs::write(inside("go"), "").expect("file");
+        let output = Output::of(&attached.wait_with_output().expect("the client's end"));
+        assert_eq!((output.code, output.stdout.as_str()), (4, "over\n"), "{output:?}");
+        let ask = || http::request(&daemon, "GET", &format!("/exec/{id}/json"), None).json();
+        until("the other's exit code", || ask()["Running"] == json!(false));
+        assert_eq!(ask()["ExitCode"], json!(3));
+        docker.ok(["rm", "-f", "box"]);
     });
 }
 
