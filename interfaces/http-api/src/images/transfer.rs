@@ -138,10 +138,6 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         return registry::pull(images, call).await;
     }
     let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
-    let platform = platform(call.version, call.query.text("platform"))?;
-    if platform.as_ref().is_some_and(|platform| platform.os != "linux") {
-        return Err(Failure::bad("operating system is not supported"));
-    }
     let options = ImportOptions {
         reference: if tag.is_empty() {
             repository.to_owned()
@@ -150,7 +146,7 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         },
         message: call.query.text("message").to_owned(),
         changes: call.query.all("changes").map(str::to_owned).collect(),
-        platform,
+        platform: platform(call.version, call.query.text("platform"))?,
     };
     match call.query.text("fromSrc") {
         "-" => {}
