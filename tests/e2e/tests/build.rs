@@ -13,6 +13,8 @@ mod more;
 mod peers;
 #[path = "build/pulls.rs"]
 mod pulls;
+#[path = "build/real.rs"]
+mod real;
 #[path = "build/results.rs"]
 mod results;
 #[path = "build/servers.rs"]
