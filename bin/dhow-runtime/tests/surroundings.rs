@@ -287,3 +287,73 @@ fn the_command_lines_of_cri_o_work() {
     let features: Value = serde_json::from_str(&place.verb(&["features"])).expect("json");
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
 }
+
+/// Controllers of version 1 that few machines mount: in hierarchies of this test's own, in a mount namespace of its own.
+#[test]
+fn the_old_controllers_of_networks_events_and_huge_pages_are_obeyed() {
+    for (controller, limits, file, wanted) in [
+        (
+            "net_cls",
+            json!({ "network": { "classID": 1_048_577 } }),
+            "net_cls.classid",
+            "1048577",
+        ),
+        (
+            "net_prio",
+            json!({ "network": { "priorities": [{ "name": "lo", "priority": 7 }] } }),
+            "net_prio.ifpriomap",
+            "lo 7",
+        ),
+        ("perf_event", json!({}), "cgroup.procs", ""),
+        (
+            "hugetlb",
+            json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4_194_304 }] }),
+            "hugetlb.2MB.limit_in_bytes",
+            "4194304",
+        ),
+    ] {
+        let Some(place) = Place::new(controller, "while :; do sleep 1; done") else {
+            return;
+        };
+        place.configure(|spec| spec["linux"]["resources"] = limits);
+        // One script, so that the hierarchy is there for its time only: mounted, used, emptied, gone.
+        let script = "mkdir -p $4 && mount -t tmpfs none $4 && mkdir $4/$5 || exit 9
+            mount -t cgroup -o $5 none $4/$5 2>/dev/null || exit 7
+            $0 --root $1 run --detach --pid-file $4/pid -b $2 $3 </dev/null >/dev/null 2>$4/error || { cat $4/error; exit 8; }
+            pid=$(cat $4/pid)
+            grep \":$5:\" /proc/$pid/cgroup; cat $4/$5/dhow-test-$3/$6
+            $0 --root $1 delete --force $3; ls $4/$5 | grep dhow-test; umount $4/$5";
+        let output = std::process::Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script])
+            .arg(env!("CARGO_BIN_EXE_dhow-runtime"))
+            .arg(place.directory.path().join("state"))
+            .arg(place.bundle())
+            .arg(&place.id)
+            .arg(place.directory.path().join("hierarchies"))
+            .args([controller, file])
+            .output()
+            .expect("unshare");
+        let text = stdout(&output);
+        if output.status.code() == Some(7) {
+            eprintln!(
+                "skipped: this kernel gives {controller} to no hierarchy of version 1 (it lacks it, or version 2 has it)"
+            );
+            continue;
+        }
+        assert!(output.status.success(), "{controller}: {text}{}", stderr(&output));
+        let group = format!("/dhow-test-{}", place.id);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines.first().is_some_and(|line| line.ends_with(&group)),
+            "{controller}: {text}"
+        );
+        assert!(
+            lines[1..].iter().any(|line| line.contains(wanted)),
+            "{controller}: {text}"
+        );
+        assert!(
+            !lines[1..].iter().any(|line| line.contains("dhow-test")),
+            "{controller} is left: {text}"
+        );
+    }
+}

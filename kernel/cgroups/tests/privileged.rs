@@ -360,3 +360,70 @@ fn an_error_in_a_limit_leaves_no_group_behind() {
         Err(Error::NotFound(_))
     ));
 }
+
+/// The variable that turns this program into the process of [`a_process_is_moved_with_all_its_threads`].
+const THREADED: &str = "DHOW_TEST_THREADED";
+
+/// Not a test of its own: a process with threads, until its input ends.
+#[test]
+fn a_process_with_threads() {
+    if std::env::var_os(THREADED).is_none() {
+        return;
+    }
+    let ready = std::sync::Arc::new(std::sync::Barrier::new(4));
+    for _ in 0..3 {
+        let ready = std::sync::Arc::clone(&ready);
+        std::thread::spawn(move || {
+            ready.wait();
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    ready.wait();
+    use std::io::{Read, Write};
+    let mut out = std::io::stdout();
+    out.write_all(b"\nthreads are there\n")
+        .and_then(|()| out.flush())
+        .expect("told");
+    let _ = std::io::stdin().read_to_string(&mut String::new());
+}
+
+#[test]
+fn a_process_is_moved_with_all_its_threads() {
+    use std::io::{BufRead as _, Read as _};
+    let Some(ground) = Ground::new("threads") else {
+        return;
+    };
+    let group = ground.create(&Resources::default());
+    let mut child = Command::new(std::env::current_exe().expect("own program"))
+        .args(["--exact", "a_process_with_threads", "--nocapture"])
+        .env(THREADED, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("child");
+    let mut output = std::io::BufReader::new(child.stdout.take().expect("output"));
+    let mut text = String::new();
+    while !text.ends_with("threads are there\n") {
+        assert_ne!(output.read_line(&mut text).expect("line"), 0, "{text}");
+    }
+    group.add(child.id() as i32).expect("add");
+    let tasks: Vec<PathBuf> = std::fs::read_dir(format!("/proc/{}/task", child.id()))
+        .expect("tasks")
+        .map(|entry| entry.expect("task").path().join("cgroup"))
+        .collect();
+    assert!(tasks.len() >= 4, "{tasks:?}");
+    let hierarchies = ground.layout.hierarchies().len() + usize::from(ground.layout.unified().is_some());
+    for task in tasks {
+        let text = std::fs::read_to_string(&task).expect("groups");
+        let inside = text.lines().filter(|line| line.ends_with(&ground.path())).count();
+        assert_eq!(inside, hierarchies, "{}: {text}", task.display());
+    }
+    assert_eq!(group.procs().expect("procs"), [child.id() as i32]);
+    drop(child.stdin.take());
+    // What it has to say of its end is heard, too.
+    output.read_to_string(&mut text).expect("rest");
+    child.wait().expect("wait");
+    group.remove().expect("remove");
+}
