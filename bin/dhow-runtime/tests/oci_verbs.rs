@@ -100,6 +100,76 @@ fn the_program_inside_is_not_the_file_on_the_host() {
     assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY));
 }
 
+/// The attack itself: from within, with every capability, the file is held open until nobody executes it any more, and
+/// then written to.
+#[test]
+fn a_descriptor_of_the_program_is_no_way_to_write_to_it() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let Some(place) = Place::new("overwrite", "true") else {
+        return;
+    };
+    // A program of this test's own, which nothing else executes.
+    let program = place.directory.path().join("program");
+    place::copy_program(std::path::Path::new(env!("CARGO_BIN_EXE_dhow-runtime")), &program);
+    let content = std::fs::read(&program).expect("program");
+    let all = json!([
+        "CAP_SYS_PTRACE",
+        "CAP_SYS_ADMIN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_DAC_READ_SEARCH",
+        "CAP_FOWNER"
+    ]);
+    place.configure(|spec| {
+        spec["process"]["args"] = json!(["sleep", "1000"]);
+        for set in ["bounding", "effective", "permitted"] {
+            spec["process"]["capabilities"][set] = all.clone();
+        }
+    });
+    let verb = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command
+            .arg("--root")
+            .arg(place.directory.path().join("state"))
+            .args(arguments);
+        command
+    };
+    let bundle = place.bundle();
+    let create = ["create", "-b", bundle.to_str().expect("utf-8"), &place.id];
+    let quiet = std::process::Stdio::null;
+    let status = verb(&create)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .status();
+    assert!(status.expect("create").success());
+    let script = "exec 9</proc/1/exe; readlink /proc/self/fd/9; echo held; read go; \
+                  (echo attack > /proc/$$/fd/9) 2>&1; mount -o remount,bind,rw / 2>/dev/null; \
+                  (echo attack >> /proc/$$/fd/9) 2>&1; chmod 777 /proc/$$/fd/9 2>&1; echo end";
+    let mut inside = verb(&["exec", "--detach", &place.id, "sh", "-c", script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("exec");
+    let mut input = inside.stdin.take().expect("input");
+    let mut output = BufReader::new(inside.stdout.take().expect("output"));
+    let mut line = String::new();
+    while !line.ends_with("held\n") {
+        assert_ne!(output.read_line(&mut line).expect("line"), 0, "{line}");
+    }
+    // Nobody attends the process inside: with the execve the last use of the program ends.
+    inside.wait().expect("detached");
+    assert!(verb(&["start", &place.id]).status().expect("start").success());
+    input.write_all(b"go\n").expect("go");
+    drop(input);
+    let mut text = String::new();
+    output.read_to_string(&mut text).expect("text");
+    assert_eq!(text.matches("Read-only file system").count(), 3, "{line}{text}");
+    assert!(
+        std::fs::read(&program).expect("program") == content,
+        "it was overwritten"
+    );
+}
+
 #[test]
 fn a_failed_create_leaves_nothing_and_says_why() {
     let Some(place) = Place::new("fail", "true") else {

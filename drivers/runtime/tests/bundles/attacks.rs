@@ -63,6 +63,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_mount_target_that_is_swapped_stays_inside,
     ),
     (
+        "a_protected_path_that_is_swapped_stays_inside",
+        a_protected_path_that_is_swapped_stays_inside,
+    ),
+    (
         "the_release_agent_is_out_of_reach",
         the_release_agent_is_out_of_reach,
     ),
@@ -221,6 +225,55 @@ fn a_mount_target_that_is_swapped_stays_inside() {
             running.finish();
         }
         assert_eq!(std::fs::read_dir(outside.path()).expect("read").count(), 0);
+    }
+    swapper.kill().expect("killed");
+    swapper.wait().expect("ended");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(
+        !mounts.contains(&outside.path().display().to_string()),
+        "{mounts}"
+    );
+}
+
+/// CVE-2025-31133, by way of a race: what is to be hidden or made read-only becomes a link to the outside meanwhile.
+fn a_protected_path_that_is_swapped_stays_inside() {
+    let outside = tempfile::tempdir().expect("outside");
+    let volume = tempfile::tempdir().expect("volume");
+    let place = |name: &str| volume.path().join(name);
+    for name in ["secret", "other"] {
+        std::fs::write(outside.path().join(name), "of the host").expect("file");
+    }
+    std::fs::create_dir(place("real")).expect("mkdir");
+    for name in ["secret", "other"] {
+        std::fs::write(place("real").join(name), "of the container").expect("file");
+    }
+    symlink(
+        format!("/../../../../../..{}", outside.path().display()),
+        place("link"),
+    )
+    .expect("link");
+    let script = "cd \"$1\"; mv -T real swap; while :; do mv -T link other; mv -T swap link; mv -T other swap; \
+                  mv -T link other; mv -T swap link; mv -T other swap; done";
+    let mut swapper = std::process::Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(volume.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("sh");
+    let mut bundle = Bundle::script("cat /volume/swap/secret /volume/link/secret 2>/dev/null; echo end");
+    let path = volume.path().to_str().expect("utf-8").to_owned();
+    bundle.mount("/volume", "bind", &path, &["bind"]);
+    bundle.linux().masked_paths = vec!["/volume/swap/secret".into(), "/volume/swap".into()];
+    bundle.linux().readonly_paths = vec!["/volume/swap/other".into()];
+    for _ in 0..60 {
+        // It may fail, but neither show nor touch what is the host's.
+        if let Ok(running) = bundle.create() {
+            let (text, _) = running.finish();
+            assert!(!text.contains("of the host"), "{text}");
+        }
+        let kept = std::fs::read_to_string(outside.path().join("secret")).expect("secret");
+        assert_eq!(kept, "of the host");
+        std::fs::write(outside.path().join("other"), "of the host").expect("writable");
     }
     swapper.kill().expect("killed");
     swapper.wait().expect("ended");
