@@ -1,4 +1,5 @@
-//! The same bundles run by Debian's runc and by this program: exit codes and what the containers see must agree.
+//! The same bundles run by Debian's runc and crun and by this program: exit codes, state and what the containers see must
+//! agree.
 //!
 //! The corpus is each feature alone, all pairs of features, and bundles that must be refused. What [`may_differ`] has its
 //! reason in `docs/decisions/oci-runtime.md`.
@@ -15,6 +16,8 @@ use place::Place;
 use serde_json::{Value, json};
 
 type Change = fn(&mut Value);
+
+const OURS: &str = env!("CARGO_BIN_EXE_dhow-runtime");
 
 /// Everything that a container can tell of itself, in an order that does not depend on chance.
 const SCRIPT: &str = "\
@@ -175,8 +178,48 @@ fn without(spec: &mut Value, kind: &str) {
         .retain(|n| n["type"] != kind);
 }
 
+/// A runtime that ours is compared with.
+#[derive(Clone, Copy)]
+struct Reference {
+    name: &'static str,
+    /// What may stand in one output only, besides [`may_differ`].
+    differs: fn(&str) -> bool,
+    /// Cases that are not compared at all.
+    left_out: &'static [&'static str],
+}
+
+const REFERENCES: [Reference; 2] = [
+    Reference {
+        name: "runc",
+        differs: |_| false,
+        left_out: &[],
+    },
+    Reference {
+        name: "crun",
+        differs: crun_differs,
+        left_out: CRUN_LEFT_OUT,
+    },
+];
+
+fn is_installed(program: &str) -> bool {
+    ["/usr/sbin", "/usr/bin"]
+        .iter()
+        .any(|place| Path::new(place).join(program).exists())
+}
+
+/// The command of a runtime. Debian's crun 1.8 refuses hybrid cgroups, so it sees none of version 2.
+fn command(program: &str) -> Command {
+    if program != "crun" || Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    let script = "umount -a -t cgroup2 && exec crun \"$@\"";
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "crun"]);
+    command
+}
+
 fn run(program: &str, place: &Place, name: &str) -> Output {
-    Command::new(program)
+    command(program)
         .arg("--root")
         .arg(place.directory.path().join(format!("state-{name}")))
         .args(["run", "--bundle"])
@@ -187,14 +230,84 @@ fn run(program: &str, place: &Place, name: &str) -> Output {
         .expect("run")
 }
 
+/// What `state` says of the container before it is started, without what is chance: numbers, names, times.
+fn state(program: &str, place: &Place, name: &str) -> Value {
+    let id = format!("{}-{name}", place.id);
+    let verb = |arguments: &[&str]| {
+        let mut command = command(program);
+        command
+            .arg("--root")
+            .arg(place.directory.path().join(format!("state-{name}")));
+        command.args(arguments).stdin(Stdio::null());
+        command
+    };
+    let bundle = place.bundle();
+    let create = ["create", "--bundle", bundle.to_str().expect("utf-8"), &id];
+    // The container keeps the streams: pipes would never end.
+    let status = verb(&create)
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .status();
+    let created = status.expect("run").success();
+    let output = verb(&["state", &id]).output().expect("run");
+    let mut state: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let deleted = verb(&["delete", "--force", &id]).output().expect("run");
+    assert!(created && deleted.status.success(), "{name}: {deleted:?}");
+    let known = [
+        "ociVersion",
+        "id",
+        "status",
+        "pid",
+        "bundle",
+        "rootfs",
+        "annotations",
+        "owner",
+        "created",
+    ];
+    let fields = state.as_object_mut().expect("an object");
+    fields.retain(|field, _| known.contains(&field.as_str()));
+    for chance in ["pid", "created", "id"] {
+        assert!(fields.contains_key(chance), "{name}: {chance}");
+        fields.insert(chance.to_owned(), json!("there"));
+    }
+    // The newest version that each knows.
+    fields.remove("ociVersion");
+    if program == "crun" {
+        // It writes the root as the bundle does, and root's name.
+        fields.remove("rootfs");
+        fields.remove("owner");
+    }
+    state
+}
+
 /// Lines of the first that the second has not, but for those that may differ.
-fn more<'a>(first: &'a str, second: &str) -> Vec<&'a str> {
+fn more<'a>(first: &'a str, second: &str, differs: fn(&str) -> bool) -> Vec<&'a str> {
     let lines: Vec<&str> = second.lines().collect();
     first
         .lines()
-        .filter(|line| !lines.contains(line) && !may_differ(line))
+        .filter(|line| !lines.contains(line) && !may_differ(line) && !differs(line))
         .collect()
 }
+
+/// What crun 1.8 shows otherwise than runc and this runtime.
+fn crun_differs(line: &str) -> bool {
+    // It still makes /dev/core.
+    line == "core"
+        // It gives the standard streams, also those that are no terminal, to the container's user.
+        || line.starts_with("/dev/null 666 ")
+        // Nodes that are bound into a user namespace: it adds options to the mounts.
+        || (line.starts_with("/dev/") && line.contains(" - devtmpfs devtmpfs "))
+}
+
+/// Where crun 1.8 takes another way than runc, which is the reference then.
+const CRUN_LEFT_OUT: &[&str] = &[
+    // It takes what runc and this runtime refuse by name.
+    "relative-cwd",
+    "double-namespace",
+    "bad-propagation",
+    // Its own exit code, 255, where runc has 1.
+    "failing-hook",
+];
 
 /// Lines of `mountinfo` that tell how a thing is done, not what comes of it.
 fn may_differ(line: &str) -> bool {
@@ -208,9 +321,15 @@ fn may_differ(line: &str) -> bool {
 }
 
 #[test]
-fn runc_and_we_agree_on_the_corpus() {
-    if !Path::new("/usr/sbin/runc").exists() && !Path::new("/usr/bin/runc").exists() {
-        eprintln!("skipped: no runc (apt-get install runc)");
+fn runc_and_crun_and_we_agree_on_the_corpus() {
+    let references: Vec<Reference> = REFERENCES
+        .into_iter()
+        .filter(|other| is_installed(other.name))
+        .collect();
+    if references.len() < REFERENCES.len() {
+        eprintln!("skipped: runc and crun are not both there (apt-get install runc crun)");
+    }
+    if references.is_empty() {
         return;
     }
     let Some(place) = Place::new("corpus", SCRIPT) else {
@@ -257,23 +376,40 @@ fn runc_and_we_agree_on_the_corpus() {
         let mut spec = base.clone();
         changes.iter().for_each(|change| change(&mut spec));
         std::fs::write(&path, spec.to_string()).expect("config");
-        let theirs = run("runc", &place, "runc");
-        let ours = run(env!("CARGO_BIN_EXE_dhow-runtime"), &place, "dhow");
-        let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
-        if theirs.status.code() != ours.status.code() {
-            differences.push(format!(
-                "{name}: runc {:?}, we {:?}: {}",
-                theirs.status.code(),
-                ours.status.code(),
-                String::from_utf8_lossy(&ours.stderr)
-            ));
-        }
-        let (theirs, ours) = (text(&theirs), text(&ours));
-        for line in more(&theirs, &ours) {
-            differences.push(format!("{name}: only runc: {line}"));
-        }
-        for line in more(&ours, &theirs) {
-            differences.push(format!("{name}: only we: {line}"));
+        let ours = run(OURS, &place, "dhow");
+        // Alone and well-formed: the state, too.
+        let is_plain = changes.len() == 1
+            && ours.status.code() != Some(1)
+            && !WRONG.iter().any(|(wrong, _)| wrong == name);
+        let our_state = is_plain.then(|| state(OURS, &place, "dhow"));
+        for reference in references
+            .iter()
+            .filter(|other| !other.left_out.contains(&name.as_str()))
+        {
+            let theirs = run(reference.name, &place, reference.name);
+            let mut note = |text: String| differences.push(format!("{name}: {} {text}", reference.name));
+            let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+            if theirs.status.code() != ours.status.code() {
+                let (theirs, code) = (theirs.status.code(), ours.status.code());
+                note(format!(
+                    "{theirs:?}, we {code:?}: {}",
+                    String::from_utf8_lossy(&ours.stderr)
+                ));
+            }
+            let (theirs, ours) = (text(&theirs), text(&ours));
+            for line in more(&theirs, &ours, reference.differs) {
+                note(format!("alone: {line}"));
+            }
+            for line in more(&ours, &theirs, reference.differs) {
+                note(format!("has not: {line}"));
+            }
+            if let Some(ours) = &our_state {
+                let theirs = state(reference.name, &place, reference.name);
+                let fields = theirs.as_object().into_iter().flatten();
+                if fields.into_iter().any(|(field, value)| ours[field] != *value) {
+                    note(format!("state {theirs}, we {ours}"));
+                }
+            }
         }
     }
     assert!(
