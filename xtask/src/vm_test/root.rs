@@ -23,6 +23,8 @@ const PROGRAMS: [&str; 5] = [
     "/sbin/ip",
     "/usr/sbin/nft",
 ];
+/// Other OCI runtimes, where this machine has them.
+const RUNTIMES: [&str; 2] = ["/usr/sbin/runc", "/usr/bin/crun"];
 /// Debian's policy compiler, which is unpacked but not installed on this machine.
 const APPARMOR: &str = "apparmor";
 const FOLDERS: [&str; 14] = [
@@ -47,6 +49,9 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Optio
     let root = Root::new(folder.join("root"))?;
     kernel.place_modules(&root.0)?;
     root.programs(&PROGRAMS)?;
+    for runtime in RUNTIMES.iter().filter(|path| Path::new(path).exists()) {
+        root.program(Path::new(runtime), runtime)?;
+    }
     root.apparmor(folder)?;
     for name in build::BINARIES {
         root.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;

@@ -35,12 +35,13 @@ const fn long(package: &'static str, file: &'static str) -> Suite {
     }
 }
 
-const SUITES: [Suite; 15] = [
+const SUITES: [Suite; 16] = [
     smoke("cgroups", "privileged"),
     smoke("runtime", "bundles"),
     smoke("e2e", "cgroup_v2"),
     smoke("e2e", "apparmor"),
     long("e2e", "limits"),
+    long("e2e", "runtimes"),
     long("e2e", "run"),
     long("e2e", "exec"),
     long("e2e", "lifecycle"),
