@@ -76,7 +76,11 @@ pub(crate) fn info(settings: &Settings, layout: &Layout, open_addresses: &[Strin
         pids_limit: features.pids,
         oom_kill_disable: features.oom_kill_disable,
         ipv4_forwarding: read_line("/proc/sys/net/ipv4/ip_forward") == "1",
-        cgroup_driver: "cgroupfs".to_owned(),
+        cgroup_driver: if settings.systemd_cgroups() {
+            "systemd".to_owned()
+        } else {
+            "cgroupfs".to_owned()
+        },
         cgroup_version: layout.version().to_owned(),
         kernel_version: text(uname.release()),
         operating_system,

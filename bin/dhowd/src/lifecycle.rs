@@ -54,6 +54,13 @@ pub(crate) fn run(flags: &Flags, mut settings: Settings, level: &Level) -> Resul
 async fn serve_until_told(flags: &Flags, settings: Settings, level: &Level, new_boot: bool) -> Result<()> {
     let mut signals = Signals::new()?;
     let layout = cgroups::Layout::detect().context("look at the cgroups")?;
+    // sd_booted(3)
+    if settings.systemd_cgroups() && !Path::new("/run/systemd/system").is_dir() {
+        bail!(
+            "exec-opts: native.cgroupdriver=systemd needs systemd as the init of this machine (there is no \
+             /run/systemd/system); leave it out for cgroupfs"
+        );
+    }
     let sealed = runtime_file::seal()?;
     let sockets = Sockets::open(&settings)?;
     for address in &sockets.open_addresses {

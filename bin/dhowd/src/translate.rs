@@ -83,6 +83,7 @@ pub(crate) fn containers(
 ) -> Result<containers::Settings> {
     // One parent for each instance, so that a sweep never meets another daemon's groups.
     let parent = match settings.cgroup_parent.as_str() {
+        "" if settings.systemd_cgroups() => String::new(),
         "" => format!("dhow-{}", tag.as_str()),
         parent => parent.to_owned(),
     };
@@ -92,6 +93,7 @@ pub(crate) fn containers(
         runtime.to_owned(),
         &parent,
     );
+    out.systemd_cgroups = settings.systemd_cgroups();
     out.default_ulimits = settings.default_ulimits.values().cloned().collect();
     out.default_shm_size = settings.shm_size()?;
     out.default_cgroupns_mode

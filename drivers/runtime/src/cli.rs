@@ -16,6 +16,7 @@ mod kill;
 mod limits;
 mod list;
 mod log;
+mod notify;
 mod protect;
 mod ps;
 mod restore;

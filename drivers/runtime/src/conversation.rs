@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use cgroups::{Cgroup, Layout};
+use cgroups::Cgroup;
 use linux::Errno;
 use linux::namespace::Flags;
-use linux::process::{CloneArgs, Cloned, clone3};
+use linux::process::Cloned;
 use oci::runtime::{Hooks, NetDevice, ProcessState, Seccomp, State};
 use rustix::process::Pid;
 
@@ -14,7 +14,7 @@ use crate::channel::{self, Notice, Record};
 use crate::create::{StartHooks, parent};
 use crate::init::{self, Context};
 use crate::program::{ParentSetup, Program, Step};
-use crate::{Created, Error, ExecFailure, Stdio, hooks};
+use crate::{Created, Error, ExecFailure, Stdio, cloning, hooks};
 
 /// What a launch needs beside the program.
 pub(crate) struct Wishes<'a> {
@@ -47,8 +47,6 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         .map(Cgroup::attach_fds)
         .transpose()?
         .unwrap_or_default();
-    // Also on a hybrid machine: the files are those of version 1 only, and CLONE_INTO_CGROUP costs nothing.
-    let into = wishes.cgroup.and_then(Cgroup::v2_dir);
     let prepared = crate::id_map::prepare(&program.prepared)?;
     let (ours, theirs) = channel::pair().map_err(|errno| parent("socketpair", errno))?;
     let _prepared = Prepared::enter(&program.parent)?;
@@ -56,7 +54,7 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         .parent
         .join_user
         .and_then(|place| wishes.joined.get(place).copied());
-    let (pid, pidfd) = match clone_init(program.namespaces, into, user, wishes.init)? {
+    let (pid, pidfd) = match cloning::clone_init(program.namespaces, wishes.cgroup, user, wishes.init)? {
         Cloned::Child => {
             let streams = match wishes.stdio {
                 Stdio::Fds {
@@ -116,76 +114,6 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
             Err(error)
         }
     }
-}
-
-/// Clones the init. Where it joins a user namespace, a process in between does so first, because all that belongs to the
-/// container must belong to that namespace; the init is our child all the same.
-fn clone_init(
-    namespaces: Flags,
-    cgroup: Option<BorrowedFd<'_>>,
-    user: Option<BorrowedFd<'_>>,
-    init: Option<Pid>,
-) -> Result<Cloned, Error> {
-    let fail = |errno| parent("clone3", errno);
-    let Some(user) = user else {
-        let arguments = CloneArgs {
-            namespaces,
-            cgroup,
-            sibling: false,
-        };
-        return clone_into(arguments, init);
-    };
-    let (ours, theirs) = channel::pair().map_err(fail)?;
-    let between = CloneArgs {
-        cgroup,
-        ..CloneArgs::default()
-    };
-    match clone_into(between, init)? {
-        Cloned::Child => {
-            let sibling = CloneArgs {
-                namespaces,
-                cgroup: None,
-                sibling: true,
-            };
-            match init::join_user(user).and_then(|()| clone3(&sibling)) {
-                Ok(Cloned::Child) => return Ok(Cloned::Child),
-                Ok(Cloned::Parent { pid, pidfd }) => {
-                    let number = pid.as_raw_pid().to_ne_bytes();
-                    let _ = linux::fd::send(&theirs, &number, &[pidfd.as_fd()]);
-                }
-                Err(errno) => {
-                    let _ = linux::fd::send(&theirs, &(-errno.raw_os_error()).to_ne_bytes(), &[]);
-                }
-            }
-            linux::process::exit_now(0)
-        }
-        Cloned::Parent { pidfd: between, .. } => {
-            drop(theirs);
-            let mut number = [0_u8; 4];
-            let received = linux::fd::receive(&ours, &mut number).map_err(fail);
-            let _ = linux::process::wait(&between);
-            let number = i32::from_ne_bytes(number);
-            match (received?.fds.into_iter().next(), Pid::from_raw(number)) {
-                (Some(pidfd), Some(pid)) if number > 0 => Ok(Cloned::Parent { pid, pidfd }),
-                _ if number < 0 => Err(parent("join a user namespace", Errno::from_raw_os_error(-number))),
-                _ => Err(Error::Died("while it joined a user namespace".into())),
-            }
-        }
-    }
-}
-
-/// Clones into the group, or into the one that `init` is in where the group can hold no process: a version 2 group whose
-/// children have controllers (cgroups(7)). An engine or a systemd inside the container has divided it so.
-fn clone_into(arguments: CloneArgs<'_>, init: Option<Pid>) -> Result<Cloned, Error> {
-    let mut cloned = clone3(&arguments);
-    if let (Err(Errno::BUSY), Some(init), Some(_)) = (&cloned, init, arguments.cgroup) {
-        let beside = Cgroup::of_process(&Layout::detect()?, init.as_raw_pid())?;
-        cloned = clone3(&CloneArgs {
-            cgroup: beside.v2_dir(),
-            ..arguments
-        });
-    }
-    cloned.map_err(|errno| parent("clone3", errno))
 }
 
 fn until_ready(

@@ -207,6 +207,13 @@ pub fn create(spec: &Spec, mut options: CreateOptions<'_>) -> Result<Created, Er
         state,
     };
     let mut created = conversation::launch(program, wishes)?;
+    if let Some(cgroup) = options.cgroup
+        && let Err(error) = cgroup.settle()
+    {
+        let _ = linux::process::send_signal(&created.pidfd, 9);
+        let _ = created.wait();
+        return Err(error.into());
+    }
     if let Some(wish) = &linux.intel_rdt {
         let joined = join_class(wish, &options, &created);
         if joined.is_err() {

@@ -11,6 +11,7 @@
 mod cgroup_view;
 mod channel;
 pub mod cli;
+mod cloning;
 mod compile;
 mod conversation;
 mod create;

@@ -1,14 +1,19 @@
 //! One control group in all hierarchies at once.
 
+mod scoped;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use oci::runtime::Resources;
 use rustix::fs::OFlags;
 
 use crate::dir::Dir;
 use crate::layout::{Hierarchy, words};
+use crate::systemd::{Bus, Scope, Unit};
 use crate::{Error, Layout, Mode, OomEvents, Result, Stats, limits, oom, signal, stats};
+use scoped::Held;
 
 /// One group, of the same path below every hierarchy.
 ///
@@ -18,6 +23,9 @@ pub struct Cgroup {
     path: String,
     mode: Mode,
     parts: Vec<Part>,
+    /// The unit of a group that systemd has made.
+    unit: Option<Unit>,
+    held: Mutex<Option<Held>>,
 }
 
 /// Where a group is in one hierarchy.
@@ -56,12 +64,13 @@ impl Cgroup {
     ///
     /// `path` with a leading `/` counts from the top of each hierarchy as mounted here, otherwise from this process'
     /// own group. A group that exists and holds no process is taken over. On an error nothing is left behind.
+    ///
+    /// With `slice:prefix:name` the system's systemd is asked ([`Cgroup::create_scope`]).
     pub fn create(layout: &Layout, path: &str, resources: &Resources) -> Result<Cgroup> {
-        let mut group = Cgroup {
-            path: path.to_owned(),
-            mode: layout.mode(),
-            parts: Vec::new(),
-        };
+        if Scope::is_meant(path) {
+            return Self::create_scope(layout, &Bus::system(), &Scope::parse(path)?, resources);
+        }
+        let mut group = Cgroup::nowhere(layout, path);
         let made = group.make(layout, resources);
         if let Err(error) = made {
             // The first error is what the caller wants to know; what cannot be removed now is swept later.
@@ -69,6 +78,16 @@ impl Cgroup {
             return Err(error);
         }
         Ok(group)
+    }
+
+    fn nowhere(layout: &Layout, path: &str) -> Cgroup {
+        Cgroup {
+            path: path.to_owned(),
+            mode: layout.mode(),
+            parts: Vec::new(),
+            unit: None,
+            held: Mutex::new(None),
+        }
     }
 
     fn make(&mut self, layout: &Layout, resources: &Resources) -> Result<()> {
@@ -102,8 +121,14 @@ impl Cgroup {
         limits::apply(self, resources)
     }
 
-    /// Opens a group that exists in at least one hierarchy; [`Error::NotFound`] otherwise.
+    /// Opens a group that exists in at least one hierarchy; [`Error::NotFound`] otherwise. `slice:prefix:name` is one that
+    /// the system's systemd has made.
     pub fn open(layout: &Layout, path: &str) -> Result<Cgroup> {
+        if Scope::is_meant(path) {
+            let (bus, scope) = (Bus::system(), Scope::parse(path)?);
+            let name = scope.unit();
+            return Ok(Self::open(layout, &scope.group(&bus)?)?.of_unit(Unit { bus, name }));
+        }
         let mut parts = Vec::new();
         for (hierarchy, unified) in all(layout) {
             let names = split(path, &hierarchy.own)?;
@@ -115,9 +140,8 @@ impl Cgroup {
             return Err(Error::NotFound(path.to_owned()));
         }
         Ok(Cgroup {
-            path: path.to_owned(),
-            mode: layout.mode(),
             parts,
+            ..Cgroup::nowhere(layout, path)
         })
     }
 
@@ -159,6 +183,8 @@ impl Cgroup {
             path: format!("{}/{}", self.path, names.join("/")),
             mode: self.mode,
             parts,
+            unit: None,
+            held: Mutex::new(None),
         })
     }
 
@@ -233,6 +259,10 @@ impl Cgroup {
 
     /// Sets the limits that are present and leaves the others as they are.
     pub fn update(&self, resources: &Resources) -> Result<()> {
+        if let Some(unit) = &self.unit {
+            unit.update(self.mode, resources)?;
+        }
+        // Behind it: systemd rounds, and knows only some of them.
         limits::apply(self, resources)
     }
 
@@ -283,7 +313,11 @@ impl Cgroup {
     ///
     /// Waits some seconds for dying processes; kills nothing.
     pub fn remove(&self) -> Result<()> {
-        self.remove_parts()
+        // Of a container that was never made.
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let stopped = self.unit.as_ref().map_or(Ok(()), Unit::stop);
+        // What systemd has removed is gone; in the hierarchies that it does not care for, the group is left.
+        self.remove_parts().and(stopped)
     }
 
     fn remove_parts(&self) -> Result<()> {
@@ -359,6 +393,8 @@ impl Cgroup {
             path: "/test".to_owned(),
             mode,
             parts,
+            unit: None,
+            held: Mutex::new(None),
         }
     }
 }
@@ -389,9 +425,6 @@ fn all(layout: &Layout) -> impl Iterator<Item = (&Hierarchy, bool)> {
 
 /// The names on the way from the top of a hierarchy to the group.
 fn split(path: &str, own: &str) -> Result<Vec<String>> {
-    if path.contains(':') && !path.contains('/') {
-        return Err(Error::NoSystemdDriver(path.to_owned()));
-    }
     let parts = |text: &str| {
         text.split('/')
             .filter(|n| !n.is_empty() && *n != ".")
@@ -486,10 +519,10 @@ fn pass_down(dir: &Dir, controller: &str, top: bool) -> Result<()> {
         }
         return dir.write("cgroup.subtree_control", &value);
     }
-    // A controller that cannot be delegated (cpu with real-time tasks about, a threaded parent) is only missed by
+    // A controller that cannot be delegated (cpu with real-time tasks about, a threaded parent, a group of root's) is only missed by
     // those who set its limits, and they get `NoController`.
     match refused.0.raw_os_error() {
-        Some(22) | Some(16) | Some(95) | Some(2) => Ok(()),
+        Some(22) | Some(16) | Some(95) | Some(2) | Some(13) => Ok(()),
         _ => Err(Error::Write {
             path: refused.1,
             value: refused.2,
@@ -534,16 +567,5 @@ mod tests {
         for path in ["/a/../../b", "", "/", "..", "/a\nb"] {
             assert!(matches!(split(path, "/"), Err(Error::InvalidPath(_))), "{path:?}");
         }
-    }
-
-    #[test]
-    fn the_systemd_form_is_refused_by_name() {
-        let error = split("system.slice:docker:abc", "/").expect_err("not offered");
-        assert!(
-            error
-                .to_string()
-                .contains("systemd cgroup driver is not available"),
-            "{error}"
-        );
     }
 }

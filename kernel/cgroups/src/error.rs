@@ -83,9 +83,35 @@ pub enum Error {
     /// No cgroup file system is mounted.
     #[error("no cgroup file system is mounted")]
     NoHierarchy,
-    /// The form `slice:prefix:name` was given.
-    #[error("the systemd cgroup driver is not available yet: {0:?} must be a path such as /parent/name")]
-    NoSystemdDriver(String),
+    /// A cgroup path for systemd makes no sense.
+    #[error("invalid cgroupsPath {text:?} for the systemd cgroup driver: it {why}")]
+    InvalidScope {
+        /// The path, or the part of it in question.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The bus is not there or does not answer as a bus.
+    #[error("systemd cgroup driver: {what}: {source}")]
+    Bus {
+        /// What was tried, with the address.
+        what: String,
+        /// What came of it.
+        source: io::Error,
+    },
+    /// systemd has refused.
+    #[error("systemd cgroup driver: {what}: {text}{}", if name.is_empty() { String::new() } else { format!(" ({name})") })]
+    Systemd {
+        /// The method, with the unit.
+        what: String,
+        /// Name of the error, as `org.freedesktop.systemd1.NoSuchUnit`.
+        name: String,
+        /// What it says.
+        text: String,
+    },
+    /// The process that a scope is made with could not be made.
+    #[error("make a process for the new scope: {0}")]
+    Holder(io::Error),
     /// A process could not be killed.
     #[error("kill process {pid}: {source}")]
     Kill {
@@ -109,13 +135,14 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::InvalidPath(_) | Error::InvalidLimit { .. } => Kind::InvalidParameter,
+            Error::InvalidPath(_) | Error::InvalidLimit { .. } | Error::InvalidScope { .. } => {
+                Kind::InvalidParameter
+            }
             Error::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
                 Kind::InvalidParameter
             }
             Error::NotEmpty { .. } => Kind::Conflict,
             Error::NotFound(_) => Kind::NotFound,
-            Error::NoSystemdDriver(_) => Kind::NotImplemented,
             Error::NoController { .. } => Kind::InvalidParameter,
             _ => Kind::System,
         }

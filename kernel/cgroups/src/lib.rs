@@ -4,6 +4,8 @@
 //! versions are behind the same methods, limits are given as the runtime-spec gives them. Everything is synchronous
 //! and walks from directory descriptors, so that a moved mount or a symlink cannot lead elsewhere.
 //!
+//! Groups that systemd makes are behind the same methods; [`systemd`] asks for them.
+//!
 //! This crate must not know containers, images or Docker's API. Start at [`Cgroup::create`].
 
 mod cgroup;
@@ -15,6 +17,7 @@ mod limits;
 mod oom;
 mod signal;
 mod stats;
+pub mod systemd;
 
 pub use cgroup::{Cgroup, Place};
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! Setting the limits of a runtime-spec in whatever version a controller is of.
 
 mod block_io;
-mod convert;
+pub(crate) mod convert;
 mod cpu;
 mod devices;
 mod memory;

@@ -56,4 +56,5 @@ pub use requests::{
 pub use runtime::find as find_program;
 pub use service::{Containers, Parts};
 pub use settings::{BUILT_IN_RUNTIME, Settings};
+pub use spec::is_slice;
 pub use wait::Waiter;

@@ -20,7 +20,7 @@ use crate::house::{Holds, House};
 use crate::link::Link;
 use crate::machine::{Command, Input, Machine, Phase};
 use crate::record::Record;
-use crate::{Error, actor, exec, house, launch, teardown};
+use crate::{Error, actor, exec, house, launch, spec, teardown};
 
 /// How long a monitor may take to end a container that must not run.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -358,7 +358,7 @@ async fn sweep(house: &Arc<House>) {
                 continue;
             }
             kill_leftovers(&entry.path());
-            let path = format!("{}/{name}", house.settings.cgroup_parent);
+            let path = spec::cgroup_below(&house.settings.cgroup_parent, &name, &house.settings);
             let house = house.clone();
             let cleaned = tokio::task::spawn_blocking(move || {
                 let cgroup = cgroups::Cgroup::open(&house.layout, &path)?;

@@ -55,9 +55,13 @@ pub(crate) fn of(house: &House, record: &Record) -> Result<Option<OtherRuntime>,
             "runtime {name}: fork/exec {path}: no such file or directory"
         ))
     })?;
+    let mut arguments = runtime.runtime_args.clone().unwrap_or_default();
+    if house.settings.systemd_cgroups {
+        arguments.push("--systemd-cgroup".to_owned());
+    }
     Ok(Some(OtherRuntime {
         program,
-        arguments: runtime.runtime_args.clone().unwrap_or_default(),
+        arguments,
         root: house.state_dir(&record.id).join("runtime"),
     }))
 }

@@ -106,7 +106,7 @@ impl Containers {
     /// stays.
     async fn remove_parent_cgroup(&self) {
         let house = self.house.clone();
-        if !house.settings.cgroup_parent.starts_with("/dhow") {
+        if house.settings.systemd_cgroups || !house.settings.cgroup_parent.starts_with("/dhow") {
             return;
         }
         let work = move || match Cgroup::open(&house.layout, &house.settings.cgroup_parent) {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub exec_root: PathBuf,
     /// The cgroup below which every container gets its own, as an absolute path in the hierarchies.
     pub cgroup_parent: String,
+    /// systemd makes the cgroups (`native.cgroupdriver=systemd`); their parent is then a slice, `system.slice` if empty.
+    pub systemd_cgroups: bool,
     /// `default-ulimits`.
     pub default_ulimits: Vec<Ulimit>,
     /// `default-shm-size`, in bytes.
@@ -52,6 +54,7 @@ impl Settings {
             data_root,
             exec_root,
             cgroup_parent: cgroup_parent.to_owned(),
+            systemd_cgroups: false,
             default_ulimits: Vec::new(),
             default_shm_size: 64 << 20,
             default_cgroupns_mode: String::new(),

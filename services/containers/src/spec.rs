@@ -21,6 +21,9 @@ use crate::filters::Filter;
 use crate::record::Record;
 use crate::settings::Settings;
 
+/// What the names of the containers' units begin with.
+const UNIT_PREFIX: &str = "dhow";
+
 pub(crate) use devices::{Device, all_of_host, mapped};
 pub(crate) use mounts::{Generated, Resolved, user_mounts};
 pub(crate) use namespaces::Joined;
@@ -110,13 +113,27 @@ fn annotations(inputs: &Inputs<'_>) -> BTreeMap<String, String> {
     all
 }
 
-/// The cgroup of a container, as a path below every hierarchy.
+/// The cgroup of a container, as [`cgroup_below`] says it.
 pub(crate) fn cgroup_path(record: &Record, settings: &Settings) -> String {
     let parent = match record.host_config.cgroup_parent.as_str() {
         "" => settings.cgroup_parent.as_str(),
         own => own,
     };
-    format!("/{}/{}", parent.trim_matches('/'), record.id)
+    cgroup_below(parent, &record.id, settings)
+}
+
+/// The cgroup of a container: a path below every hierarchy, or `slice:prefix:name` where systemd makes it.
+pub(crate) fn cgroup_below(parent: &str, id: &str, settings: &Settings) -> String {
+    if settings.systemd_cgroups {
+        return format!("{parent}:{UNIT_PREFIX}:{id}");
+    }
+    format!("/{}/{id}", parent.trim_matches('/'))
+}
+
+/// Whether a parent is one that systemd can have (`--cgroup-parent`).
+#[must_use]
+pub fn is_slice(parent: &str) -> bool {
+    cgroups::systemd::Scope::parse(&format!("{parent}:{UNIT_PREFIX}:x")).is_ok()
 }
 
 /// Docker lets every container with a network namespace of its own open low ports and ping without privilege.

@@ -3,6 +3,8 @@
 // Not every test uses everything.
 #![allow(dead_code)]
 
+pub(crate) mod bus;
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 

@@ -61,6 +61,10 @@ pub(crate) enum SignatureDemand {
     },
 }
 
+/// The values of `exec-opts`: who makes cgroups.
+const CGROUPFS: &str = "native.cgroupdriver=cgroupfs";
+const SYSTEMD: &str = "native.cgroupdriver=systemd";
+
 /// Every key that is obeyed; see `keys.rs` for what they mean.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -83,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) dns: Vec<String>,
     pub(crate) dns_opts: Vec<String>,
     pub(crate) dns_search: Vec<String>,
+    pub(crate) exec_opts: Vec<String>,
     pub(crate) exec_root: PathBuf,
     pub(crate) fixed_cidr: String,
     pub(crate) fixed_cidr_v6: String,
@@ -181,6 +186,32 @@ impl Settings {
         }
     }
 
+    /// Whether systemd makes the containers' cgroups.
+    pub(crate) fn systemd_cgroups(&self) -> bool {
+        self.exec_opts.last().is_some_and(|option| option == SYSTEMD)
+    }
+
+    fn check_cgroups(&self) -> Result<(), ConfigError> {
+        let invalid = |text: String| Err(ConfigError::Invalid(text));
+        if let Some(bad) = self
+            .exec_opts
+            .iter()
+            .find(|option| ![CGROUPFS, SYSTEMD].contains(&option.as_str()))
+        {
+            return invalid(format!("invalid exec-opt {bad:?} (one of {CGROUPFS}, {SYSTEMD})"));
+        }
+        if self.systemd_cgroups()
+            && !self.cgroup_parent.is_empty()
+            && !containers::is_slice(&self.cgroup_parent)
+        {
+            let parent = &self.cgroup_parent;
+            return invalid(format!(
+                "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\", not {parent:?}"
+            ));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let one_of = |what: &str, value: &str, allowed: &[&str]| {
             let text = || format!("invalid {what}: {value:?} (one of {})", allowed.join(", "));
@@ -206,6 +237,7 @@ impl Settings {
             &self.default_cgroupns_mode,
             &["private", "host"],
         )?;
+        self.check_cgroups()?;
         let invalid = |text: String| Err(ConfigError::Invalid(text));
         if let Some(bad) = self
             .labels

@@ -124,6 +124,27 @@ fn what_is_not_here_yet_or_gone_is_warned_of_by_name() {
 }
 
 #[test]
+fn who_makes_cgroups_is_an_option_of_execution() {
+    let systemd = ["--exec-opt", "native.cgroupdriver=systemd"];
+    assert!(load_text("{}", &systemd).unwrap().settings.systemd_cgroups());
+    let file = r#"{"exec-opts":["native.cgroupdriver=systemd"],"cgroup-parent":"my.slice"}"#;
+    assert!(load_text(file, &[]).unwrap().settings.systemd_cgroups());
+    let cgroupfs = r#"{"exec-opts":["native.cgroupdriver=cgroupfs"],"cgroup-parent":"/a/b"}"#;
+    assert!(!load_text(cgroupfs, &[]).unwrap().settings.systemd_cgroups());
+    for (file, why) in [
+        (r#"{"exec-opts":["native.cgroupdriver=x"]}"#, "invalid exec-opt"),
+        (r#"{"exec-opts":["native.umask=normal"]}"#, "invalid exec-opt"),
+        (
+            r#"{"exec-opts":["native.cgroupdriver=systemd"],"cgroup-parent":"/a/b"}"#,
+            "should be a valid slice",
+        ),
+    ] {
+        let error = load_text(file, &[]).unwrap_err();
+        assert!(error.contains(why), "{file}: {error}");
+    }
+}
+
+#[test]
 fn every_key_is_known_to_the_loader() {
     for name in key_names() {
         let loaded = load_text(&format!(r#"{{"{name}":null}}"#), &[]);

@@ -10,6 +10,7 @@ use oci::runtime::Spec;
 use serde::de::IgnoredAny;
 
 use super::flags::{Flag, Flags};
+use super::notify::Notify;
 use super::store::{Record, read_json};
 use super::verb::Verb;
 use super::{CliError, Outcome, Session};
@@ -68,6 +69,8 @@ pub(super) struct Made {
     pub(super) cgroup: Option<Cgroup>,
     /// Its spec.
     pub(super) spec: Spec,
+    /// Its way to the service manager; it listens when the container was not made to wait.
+    pub(super) notify: Option<Notify>,
 }
 
 fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
@@ -129,10 +132,7 @@ fn make_claimed(
     mut spec: Spec,
 ) -> Result<Made, CliError> {
     let linux = spec.linux.as_ref();
-    let path = linux
-        .map(|linux| linux.cgroups_path.as_str())
-        .filter(|path| !path.is_empty());
-    let path = path.unwrap_or(id).to_owned();
+    let cgroups_path = linux.map(|linux| linux.cgroups_path.clone()).unwrap_or_default();
     let mut resources = linux
         .and_then(|linux| linux.resources.clone())
         .unwrap_or_default();
@@ -146,8 +146,14 @@ fn make_claimed(
     if terminal && wait && flags.get("console-socket").is_none() {
         return Err(CliError::Usage(NO_CONSOLE.into()));
     }
-    let cgroup = session.cgroups.create(&path, &resources)?;
-    let path = if cgroup.is_some() { path } else { String::new() };
+    let mut notify = Notify::of_environment(id, session);
+    if let Some(notify) = &mut notify {
+        notify.set_up(&mut spec)?;
+        if !wait {
+            notify.listen()?;
+        }
+    }
+    let cgroup = session.cgroups.create(id, &cgroups_path, &resources)?;
     let go = if wait {
         Some(session.store.make_fifo(id)?)
     } else {
@@ -173,7 +179,16 @@ fn make_claimed(
     }
     let finish = |options| -> Result<Created, CliError> {
         let mut created = crate::create(&spec, options)?;
-        let recorded = record(id, flags, session, &bundle, &rootfs, &path, &spec, &mut created);
+        let recorded = record(
+            id,
+            flags,
+            session,
+            &bundle,
+            &rootfs,
+            cgroup.as_ref(),
+            &spec,
+            &mut created,
+        );
         recorded.inspect_err(|_| {
             let _ = linux::process::send_signal(&created.pidfd, 9);
             let _ = created.wait();
@@ -185,6 +200,7 @@ fn make_claimed(
             created,
             cgroup,
             spec,
+            notify,
         }),
         Err(error) => {
             if let Some(cgroup) = &cgroup {
@@ -217,7 +233,7 @@ fn record(
     session: &Session<'_>,
     bundle: &Path,
     rootfs: &str,
-    cgroup: &str,
+    cgroup: Option<&Cgroup>,
     spec: &Spec,
     created: &mut Created,
 ) -> Result<(), CliError> {
@@ -232,7 +248,8 @@ fn record(
         bundle: bundle.display().to_string(),
         rootfs: bundle.join(rootfs).display().to_string(),
         created: super::time::rfc3339(std::time::SystemTime::now(), true),
-        cgroup: cgroup.to_owned(),
+        cgroup: cgroup.map_or("", Cgroup::path).to_owned(),
+        unit: cgroup.and_then(Cgroup::unit).map(Into::into),
         uid: rustix::process::geteuid().as_raw(),
         net_devices: created.net_devices.clone(),
         resctrl: created.resctrl.clone(),

@@ -129,7 +129,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     }
     match signals {
         None => Ok(0),
-        Some(signals) => Ok(terminal::attend(&created.pidfd, created.master.take(), signals)?.code()),
+        Some(signals) => Ok(terminal::attend(&created.pidfd, created.master.take(), signals, None)?.code()),
     }
 }
 

@@ -43,7 +43,7 @@ fn linux() -> Value {
     json!({
         "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
         "capabilities": security::capabilities::CapabilitySet(u64::MAX >> 23).names(),
-        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
         "seccomp": {
             "enabled": true,
             "actions": ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",

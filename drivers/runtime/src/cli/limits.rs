@@ -1,5 +1,6 @@
 //! How the command line makes cgroups: whether a refusal counts, and whether systemd is asked.
 
+use cgroups::systemd::{Bus, Scope};
 use cgroups::{Cgroup, Error, Layout};
 use oci::runtime::Resources;
 
@@ -8,10 +9,17 @@ use super::CliError;
 /// The map of a user namespace that is no namespace of its own (user_namespaces(7)).
 const ALL_IDS: [&str; 3] = ["0", "0", "4294967295"];
 
+/// First half of the names of scopes, where `cgroupsPath` has none.
+const PREFIX: &str = "dhow";
+
 /// Makes cgroups as `--rootless` and `--systemd-cgroup` say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Manager {
     rootless: bool,
+    /// The systemd that makes them.
+    systemd: Option<Bus>,
+    /// The caller is in truth not root of the machine.
+    unprivileged: bool,
 }
 
 impl Manager {
@@ -25,21 +33,58 @@ impl Manager {
                 return Err(CliError::Usage(text));
             }
         };
-        if systemd {
-            let text = "--systemd-cgroup: the systemd cgroup driver is not available; give cgroupsPath as a path such \
-                        as /parent/name and leave the flag out";
-            return Err(CliError::Usage(text.into()));
-        }
-        Ok(Self { rootless })
+        let systemd = systemd.then(|| bus(rootless)).transpose()?;
+        Ok(Self {
+            rootless,
+            systemd,
+            unprivileged: is_rootless(),
+        })
     }
 
     /// Whether the caller is taken for one who may not change the machine.
-    pub(super) fn rootless(self) -> bool {
+    pub(super) fn rootless(&self) -> bool {
         self.rootless
     }
 
-    /// Makes the group of a container; `None` where it may not be made and nothing was to be limited.
-    pub(super) fn create(self, path: &str, resources: &Resources) -> Result<Option<Cgroup>, CliError> {
+    /// Whether systemd makes the groups.
+    pub(super) fn is_systemd(&self) -> bool {
+        self.systemd.is_some()
+    }
+
+    /// Makes the group of a container, at `cgroupsPath` or under its id; `None` where it may not be made and nothing was
+    /// to be limited.
+    pub(super) fn create(
+        &self,
+        id: &str,
+        path: &str,
+        resources: &Resources,
+    ) -> Result<Option<Cgroup>, CliError> {
+        let mut resources = resources.clone();
+        if self.unprivileged {
+            // The kernel takes no filter of devices from a user, and in a user namespace no device can be made.
+            resources.devices.clear();
+        }
+        let resources = &resources;
+        if let Some(bus) = &self.systemd {
+            let scope = match path {
+                "" => Scope::parse(&format!(":{PREFIX}:{id}"))?,
+                path => Scope::parse(path)?,
+            };
+            return Ok(Some(Cgroup::create_scope(
+                &Layout::detect()?,
+                bus,
+                &scope,
+                resources,
+            )?));
+        }
+        if Scope::is_meant(path) {
+            let text = format!(
+                "linux.cgroupsPath: {path:?} is for the systemd cgroup driver: give --systemd-cgroup, or a path such as \
+                 /parent/name"
+            );
+            return Err(CliError::Usage(text));
+        }
+        let path = if path.is_empty() { id } else { path };
         let made = Layout::detect().and_then(|layout| Cgroup::create(&layout, path, resources));
         match made {
             Ok(cgroup) => Ok(Some(cgroup)),
@@ -47,6 +92,27 @@ impl Manager {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The systemd of this machine, or of the user.
+fn bus(user: bool) -> Result<Bus, CliError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if !user {
+        let usual = Bus::system();
+        let address = variable("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or(usual.address);
+        return Ok(Bus { address, user });
+    }
+    let beside = || variable("XDG_RUNTIME_DIR").map(|directory| format!("unix:path={directory}/bus"));
+    let address = variable("DBUS_SESSION_BUS_ADDRESS").or_else(beside);
+    let none = || {
+        let text = "--systemd-cgroup: the user's systemd cannot be found: set DBUS_SESSION_BUS_ADDRESS or \
+                    XDG_RUNTIME_DIR, as a login session does";
+        CliError::Usage(text.into())
+    };
+    Ok(Bus {
+        address: address.ok_or_else(none)?,
+        user,
+    })
 }
 
 fn is_rootless() -> bool {
@@ -93,12 +159,22 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_by_name() {
-        let text = |rootless, systemd| match Manager::new(rootless, systemd) {
+        let text = |rootless| match Manager::new(rootless, false) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
-        assert!(text(Some("perhaps"), false).contains("--rootless"));
-        assert!(text(None, true).contains("--systemd-cgroup"));
-        assert_eq!(text(Some("true"), false), "");
+        assert!(text(Some("perhaps")).contains("--rootless"));
+        assert_eq!(text(Some("true")), "");
+    }
+
+    #[test]
+    fn a_path_for_systemd_needs_its_driver() {
+        let manager = Manager::new(Some("true"), false).expect("manager");
+        let made = manager.create("box", "system.slice:dhow:box", &Resources::default());
+        assert!(
+            made.expect_err("refused")
+                .to_string()
+                .contains("--systemd-cgroup")
+        );
     }
 }

@@ -65,7 +65,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     let Some(signals) = signals else { return Ok(0) };
     let gone = || CliError::State("the restored container has ended".into());
     let (_, pidfd) = record.open().ok_or_else(gone)?;
-    let exit = terminal::attend(&pidfd, None, signals)?;
+    let exit = terminal::attend(&pidfd, None, signals, None)?;
     super::delete::remove(&record, session)?;
     Ok(exit.code())
 }
@@ -91,6 +91,10 @@ fn restore(
         }
         Some(terminal::Signals::block()?)
     };
+    if session.cgroups.is_systemd() {
+        let text = "--systemd-cgroup: criu puts a restored container into groups of its own making; leave the flag out";
+        return Err(CliError::Usage(text.into()));
+    }
     let cgroup_path = spec
         .linux
         .as_ref()
@@ -137,6 +141,7 @@ fn restore(
         rootfs: rootfs.display().to_string(),
         created: super::time::rfc3339(std::time::SystemTime::now(), true),
         cgroup: cgroup_path,
+        unit: None,
         uid: rustix::process::geteuid().as_raw(),
         net_devices: Default::default(),
         resctrl: None,

@@ -51,9 +51,15 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         clean(id, &made, session)?;
         return Err(error.into());
     }
-    let Some(signals) = signals else { return Ok(0) };
+    let notify = made.notify.take();
+    let Some(signals) = signals else {
+        if let Some(notify) = notify {
+            notify.wait(made.created.pid.as_raw_pid(), &made.created.pidfd)?;
+        }
+        return Ok(0);
+    };
     let master = made.created.master.take();
-    let exit = terminal::attend(&made.created.pidfd, master, signals)?;
+    let exit = terminal::attend(&made.created.pidfd, master, signals, notify)?;
     if !flags.has("keep") {
         clean(id, &made, session)?;
     }

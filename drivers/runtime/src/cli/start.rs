@@ -6,6 +6,7 @@ use oci::runtime::Status;
 use rustix::fs::{Mode, OFlags};
 
 use super::flags::Flags;
+use super::notify::Notify;
 use super::verb::Verb;
 use super::{CliError, Outcome, Session};
 use crate::hooks;
@@ -50,6 +51,8 @@ fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         pidfd.as_fd(),
         pid,
     )?;
+    let mut notify = Notify::of_environment(id, session);
+    let notified = notify.as_mut().map(Notify::listen).transpose()? == Some(true);
     let path = session.store.directory(id).join("start.fifo");
     // Without waiting: the init holds the other end, or is dead.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -60,6 +63,9 @@ fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     state.status = Status::Running;
     if let Err(error) = hooks::run("poststart", &hooks.poststart, &state) {
         session.log.warning(&error.to_string());
+    }
+    if let Some(notify) = notify.filter(|_| notified) {
+        notify.wait(record.pid, &pidfd)?;
     }
     Ok(0)
 }

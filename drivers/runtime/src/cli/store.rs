@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use cgroups::systemd::{Bus, Unit};
 use cgroups::{Cgroup, Layout};
 use linux::process::ProcessId;
 use oci::runtime::{Spec, State, Status};
@@ -32,6 +33,9 @@ pub(super) struct Record {
     pub(super) created: String,
     /// Path of its cgroup as the spec gives it, or what stands for an empty one; empty when there is none.
     pub(super) cgroup: String,
+    /// The unit, when systemd has made the cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<UnitRecord>,
     /// User id of its maker.
     #[serde(default)]
     pub(super) uid: u32,
@@ -41,6 +45,39 @@ pub(super) struct Record {
     /// Directory of its resctrl group, if it was made for this container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resctrl: Option<crate::resctrl::Made>,
+}
+
+/// A unit of systemd.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct UnitRecord {
+    /// Its name.
+    name: String,
+    /// Where its systemd is reached.
+    address: String,
+    /// Whether that is the one of a user.
+    user: bool,
+}
+
+impl From<&Unit> for UnitRecord {
+    fn from(unit: &Unit) -> Self {
+        Self {
+            name: unit.name.clone(),
+            address: unit.bus.address.clone(),
+            user: unit.bus.user,
+        }
+    }
+}
+
+impl From<&UnitRecord> for Unit {
+    fn from(record: &UnitRecord) -> Self {
+        Self {
+            bus: Bus {
+                address: record.address.clone(),
+                user: record.user,
+            },
+            name: record.name.clone(),
+        }
+    }
 }
 
 /// The directory of all containers: `--root`, or where such things belong to the user.
@@ -208,7 +245,11 @@ impl Record {
             );
             return Err(CliError::State(text));
         }
-        Ok(Cgroup::open(&Layout::detect()?, &self.cgroup)?)
+        let cgroup = Cgroup::open(&Layout::detect()?, &self.cgroup)?;
+        Ok(match &self.unit {
+            Some(unit) => cgroup.of_unit(unit.into()),
+            None => cgroup,
+        })
     }
 
     /// A descriptor of the init, if it lives.

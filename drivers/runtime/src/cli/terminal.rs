@@ -9,6 +9,7 @@ use linux::tty::RawMode;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::CliError;
+use super::notify::Notify;
 
 const CHILD: i32 = 17;
 const WINDOW: i32 = 28;
@@ -28,7 +29,12 @@ impl Signals {
 }
 
 /// Stays until the process ends; all that its terminal has to say is written first.
-pub(super) fn attend(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: Signals) -> Result<Exit, CliError> {
+pub(super) fn attend(
+    pidfd: &OwnedFd,
+    master: Option<OwnedFd>,
+    signals: Signals,
+    mut notify: Option<Notify>,
+) -> Result<Exit, CliError> {
     // It may be for hours, and nearly all of what this process is in memory is the program's own file.
     linux::process::release_program();
     let input = rustix::stdio::stdin();
@@ -45,11 +51,20 @@ pub(super) fn attend(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: Signals)
             PollFd::from_borrowed_fd(input, if input_open { PollFlags::IN } else { nothing }),
         ];
         fds.extend(master.as_ref().map(|master| PollFd::new(master, PollFlags::IN)));
+        let said = notify.as_ref().and_then(Notify::fd);
+        fds.extend(said.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
+        let has_said = said.is_some();
         match poll(&mut fds, None) {
             Err(Errno::INTR) => continue,
             other => other.map_err(CliError::signal("poll"))?,
         };
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if has_said
+            && ready.last() == Some(&true)
+            && let Some(true) = notify.as_mut().map(|notify| notify.pass(None)).transpose()?
+        {
+            notify = None;
+        }
         if ready[1] {
             forward(&signals, pidfd, master.as_ref());
         }
@@ -64,7 +79,7 @@ pub(super) fn attend(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: Signals)
         if ready[0] {
             return linux::process::wait(pidfd).map_err(CliError::signal("wait"));
         }
-        if ready.get(3) == Some(&true) {
+        if master.is_some() && ready[3] {
             // The terminal has hung up; only the end of the process is left to wait for.
             return linux::process::wait(pidfd).map_err(CliError::signal("wait"));
         }

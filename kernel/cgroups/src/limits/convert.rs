@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// `cpu.shares` (2 to 262144, default 1024) as `cpu.weight` (1 to 10000, default 100).
 ///
 /// The curve of runc 1.3.2 and crun 1.23: minimum, default and maximum meet each other's, which a straight line cannot do.
-pub(super) fn shares_to_weight(shares: u64) -> u64 {
+pub(crate) fn shares_to_weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,
@@ -21,12 +21,12 @@ pub(super) fn shares_to_weight(shares: u64) -> u64 {
 }
 
 /// `blkio.weight` (10 to 1000) as `io.weight` (1 to 10000).
-pub(super) fn block_weight(weight: u16) -> u64 {
+pub(crate) fn block_weight(weight: u16) -> u64 {
     1 + (u64::from(weight).clamp(10, 1000) - 10) * 9999 / 990
 }
 
 /// `memory.swap.max`: version 1 limits memory plus swap, version 2 swap alone. `None`: leave it as it is.
-pub(super) fn swap(memory: &Memory) -> Result<Option<String>> {
+pub(crate) fn swap(memory: &Memory) -> Result<Option<String>> {
     let invalid = |why: &str| Error::InvalidLimit {
         what: "memory.swap",
         why: why.to_owned(),

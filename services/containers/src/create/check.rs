@@ -119,6 +119,10 @@ pub(super) fn check(house: &House, config: &Config, host: &HostConfig) -> Result
     modes(host)?;
     policy(host)?;
     runtime::check(host, &house.settings)?;
+    let parent = host.cgroup_parent.as_str();
+    if house.settings.systemd_cgroups && !parent.is_empty() && !spec::is_slice(parent) {
+        return invalid("cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
+    }
     not_available(host)?;
     health::check(config.healthcheck.as_ref())?;
     // The kernel's bound (uname(2)); docker has no other, but a line break would forge lines of /etc/hosts.
