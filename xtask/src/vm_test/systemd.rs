@@ -18,7 +18,10 @@ const INIT: &str = include_str!("systemd-init.sh");
 /// Runs the suite and switches off.
 const UNIT: &str = include_str!("systemd.service");
 /// What the minimal system has beyond Debian's essential packages.
-const INCLUDED: &str = "systemd-sysv,dbus,kmod,iproute2,nftables,busybox-static";
+const INCLUDED: &str =
+    "systemd-sysv,dbus,kmod,iproute2,nftables,busybox-static,libpam-systemd,dbus-user-session,uidmap";
+/// Where it is kept; a new name for every change of what it has.
+const SYSTEM: &str = "systemd-2";
 /// Size of the disk, most of it a hole.
 const DISK: &str = "2G";
 
@@ -53,7 +56,7 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, name: Option<&str>) -> Result
     fs::copy(package(folder)?, disk.0.join("tests/dhow.deb")).context("copying the package")?;
     let name = name.map(|name| format!(" '{name}'")).unwrap_or_default();
     let script = format!(
-        "echo 'vm: begin {suite}'\n/tests/systemd --show-output{name} 2>&1\necho \"vm: end {suite} $?\"\necho 'vm: finished'\n",
+        "echo 'vm: begin {suite}'\n/tests/systemd --show-output --test-threads=1{name} 2>&1\necho \"vm: end {suite} $?\"\necho 'vm: finished'\n",
         suite = SYSTEMD.name()
     );
     disk.write("tests/run", &script, 0o755)?;
@@ -68,7 +71,7 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, name: Option<&str>) -> Result
 
 /// A minimal Debian, made once.
 fn bootstrap(folder: &Path) -> Result<Option<PathBuf>> {
-    let system = folder.join("systemd");
+    let system = folder.join(SYSTEM);
     if system.exists() {
         return Ok(Some(system));
     }
