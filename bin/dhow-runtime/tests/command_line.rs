@@ -42,7 +42,6 @@ fn wrong_usage_is_told_as_runc_tells_it() {
         (&["--nope"], 1, "flag provided but not defined: -nope"),
         (&["--log-format", "yaml", "list"], 1, "invalid log-format: yaml"),
         (&["--rootless", "maybe", "list"], 1, "--rootless"),
-        (&["--systemd-cgroup", "list"], 1, "--systemd-cgroup"),
         (&["state", "absent"], 1, "container does not exist"),
         (
             &["exec", "absent", "sh"],

@@ -291,6 +291,13 @@ fn the_command_lines_of_cri_o_work() {
 /// Controllers of version 1 that few machines mount: in hierarchies of this test's own, in a mount namespace of its own.
 #[test]
 fn the_old_controllers_of_networks_events_and_huge_pages_are_obeyed() {
+    if std::env::var_os("DHOW_TEST_OWN_MACHINE").is_none() {
+        eprintln!(
+            "skipped: a new hierarchy shows in every process's cgroups and disturbs other engines: \
+             only in a machine of its own (DHOW_TEST_OWN_MACHINE=1)"
+        );
+        return;
+    }
     for (controller, limits, file, wanted) in [
         (
             "net_cls",
@@ -322,7 +329,11 @@ fn the_old_controllers_of_networks_events_and_huge_pages_are_obeyed() {
             $0 --root $1 run --detach --pid-file $4/pid -b $2 $3 </dev/null >/dev/null 2>$4/error || { cat $4/error; exit 8; }
             pid=$(cat $4/pid)
             grep \":$5:\" /proc/$pid/cgroup; cat $4/$5/dhow-test-$3/$6
-            $0 --root $1 delete --force $3; ls $4/$5 | grep dhow-test; umount $4/$5";
+            $0 --root $1 delete --force $3; ls $4/$5 | grep dhow-test; umount $4/$5
+            # It goes with its last mount, but for groups that the kernel has yet to free.
+            until grep -q \"^$5[[:space:]]*0[[:space:]]\" /proc/cgroups; do
+                mount -t cgroup -o $5 none $4/$5; umount $4/$5; sleep 0.2
+            done";
         let output = std::process::Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", script])
             .arg(env!("CARGO_BIN_EXE_dhow-runtime"))

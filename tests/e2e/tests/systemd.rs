@@ -461,7 +461,6 @@ fn a_user_has_limits_by_the_own_systemd_and_ids_by_newuidmap() {
         spec["linux"]["uidMappings"] = maps(1000);
         spec["linux"]["gidMappings"] = maps(1000);
     });
-    let go = |arguments: &[&str]| user.ok(&[&["dhow-runtime", "--systemd-cgroup"], arguments].concat());
     let leave = |arguments: &[&str]| user.leave(&[&["dhow-runtime", "--systemd-cgroup"], arguments].concat());
     leave(&[
         "run",
