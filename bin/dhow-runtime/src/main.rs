@@ -23,6 +23,7 @@ fn main() {
         // With a container's id it is the OCI runtime's verb.
         (Some("exec"), 1) => face::exec(),
         (Some("files"), 1) => face::files(),
+        (Some("write-log"), 1) => face::write_log(),
         (Some("proxy"), _) => face::proxy(&arguments[1..]),
         (Some("with-root"), _) => face::with_root(&arguments[1..]),
         (Some("compress-log"), _) => face::compress_log(&arguments[1..]),

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use fault::{Fault, Kind};
 use serde::{Deserialize, Serialize};
 
+/// The buffer of `mode=non-blocking` unless `max-buffer-size` says another; Docker's.
+const BUFFER: u64 = 1_000_000;
+
 /// The built-in log drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,6 +47,9 @@ pub struct Config {
     pub compress: bool,
     /// Attributes of every line (`labels`, `env`, `tag` options).
     pub attributes: BTreeMap<String, String>,
+    /// With `mode=non-blocking`: how many bytes wait for the log at most, before lines are dropped.
+    #[serde(default)]
+    pub buffer: Option<u64>,
 }
 
 /// What log options may choose from and name.
@@ -127,6 +133,7 @@ impl Config {
             max_file: 1,
             compress: false,
             attributes: BTreeMap::new(),
+            buffer: None,
         }
     }
 
@@ -157,7 +164,7 @@ impl Config {
                 max_size: Some(20 * 1024 * 1024),
                 max_file: 5,
                 compress: true,
-                attributes: BTreeMap::new(),
+                ..Config::none()
             },
             "none" => Config::none(),
             other => return Err(ConfigError::UnknownDriver(other.to_owned())),
@@ -165,17 +172,19 @@ impl Config {
         let name = config.driver.name();
         for (option, value) in options {
             match (config.driver, option.as_str()) {
-                // A monitor writes to the page cache and never waits for a reader: both modes are the same here.
-                (_, "mode") if matches!(value.as_str(), "" | "blocking" | "non-blocking") => {}
+                (_, "mode") if matches!(value.as_str(), "" | "blocking") => {}
+                (_, "mode") if value == "non-blocking" => {
+                    config.buffer.get_or_insert(BUFFER);
+                }
                 (_, "mode") => return Err(ConfigError::Mode(value.clone())),
                 (_, "max-buffer-size") => {
                     if options.get("mode").map(String::as_str) != Some("non-blocking") {
                         return Err(ConfigError::BufferWithoutMode);
                     }
-                    human_size("max-buffer-size", value)?;
+                    config.buffer = Some(human_size("max-buffer-size", value, 1024.0)?);
                 }
                 (Driver::None, _) => {}
-                (_, "max-size") => config.max_size = Some(human_size("max-size", value)?),
+                (_, "max-size") => config.max_size = Some(human_size("max-size", value, 1000.0)?),
                 (_, "max-file") => {
                     let invalid = |_| ConfigError::InvalidValue {
                         option: "max-file",
@@ -255,8 +264,8 @@ impl Config {
     }
 }
 
-/// `10m`, `1.5g`, `100kb`: decimal multiples, as Docker's `FromHumanSize`.
-fn human_size(option: &'static str, text: &str) -> Result<u64, ConfigError> {
+/// `10m`, `1.5g`, `100kb`: multiples of `thousand`, which is 1000 in Docker's `FromHumanSize` and 1024 in its `RAMInBytes`.
+fn human_size(option: &'static str, text: &str, thousand: f64) -> Result<u64, ConfigError> {
     let invalid = || ConfigError::InvalidValue {
         option,
         value: text.to_owned(),
@@ -268,11 +277,11 @@ fn human_size(option: &'static str, text: &str) -> Result<u64, ConfigError> {
     let number: f64 = lower[..end].parse().map_err(|_| invalid())?;
     let factor = match lower[end..].trim() {
         "" | "b" => 1.0,
-        "k" | "kb" | "kib" => 1e3,
-        "m" | "mb" | "mib" => 1e6,
-        "g" | "gb" | "gib" => 1e9,
-        "t" | "tb" | "tib" => 1e12,
-        "p" | "pb" | "pib" => 1e15,
+        "k" | "kb" | "kib" => thousand,
+        "m" | "mb" | "mib" => thousand.powi(2),
+        "g" | "gb" | "gib" => thousand.powi(3),
+        "t" | "tb" | "tib" => thousand.powi(4),
+        "p" | "pb" | "pib" => thousand.powi(5),
         _ => return Err(invalid()),
     };
     let bytes = number * factor;
@@ -319,109 +328,4 @@ fn render_tag(template: &str, about: &Attributes<'_>) -> Result<String, ConfigEr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
-    }
-
-    fn parse(driver: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let labels = options(&[("com.example", "yes")]);
-        let env = ["A=1".to_owned(), "B=2".to_owned()];
-        let about = Attributes {
-            labels: Some(&labels),
-            env: &env,
-            id: "0123456789abcdef",
-            name: "web",
-            image_id: "sha256:fedcba9876543210",
-            image_name: "nginx",
-            daemon_name: "docker",
-        };
-        Config::from_options(driver, &options(pairs), PathBuf::from("/x"), &about)
-    }
-
-    #[test]
-    fn sizes_are_decimal_multiples() {
-        let config = parse(
-            "json-file",
-            &[("max-size", "10m"), ("max-file", "3"), ("compress", "true")],
-        )
-        .expect("valid");
-        assert_eq!(
-            (config.max_size, config.max_file, config.compress),
-            (Some(10_000_000), 3, true)
-        );
-        assert_eq!(
-            parse("local", &[("max-size", "1.5k")]).expect("valid").max_size,
-            Some(1500)
-        );
-    }
-
-    #[test]
-    fn attributes_come_from_labels_env_and_tag() {
-        let config = parse(
-            "json-file",
-            &[
-                ("labels", "com.example,none"),
-                ("env", "B"),
-                ("labels-regex", "^com[.]"),
-                ("env-regex", "^A$"),
-                ("tag", "{{.ID}}/{{ .Name }}-x"),
-            ],
-        );
-        let wanted = options(&[
-            ("com.example", "yes"),
-            ("A", "1"),
-            ("B", "2"),
-            ("tag", "0123456789ab/web-x"),
-        ]);
-        assert_eq!(config.expect("valid").attributes, wanted);
-    }
-
-    #[test]
-    fn refusals_are_dockers_sentences() {
-        for (driver, pairs, text) in [
-            (
-                "nosuch",
-                &[][..],
-                "logger: no log driver named 'nosuch' is registered",
-            ),
-            (
-                "json-file",
-                &[("foo", "1")][..],
-                "unknown log opt 'foo' for json-file log driver",
-            ),
-            (
-                "json-file",
-                &[("max-file", "0")][..],
-                "max-file cannot be less than 1",
-            ),
-            (
-                "json-file",
-                &[("compress", "true")][..],
-                "compress cannot be true when max-file is less than 2 or max-size is not set",
-            ),
-            (
-                "none",
-                &[("mode", "fast")][..],
-                "logger: logging mode not supported: fast",
-            ),
-            (
-                "json-file",
-                &[("max-buffer-size", "4m")][..],
-                "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
-            ),
-            (
-                "local",
-                &[("labels", "a")][..],
-                "unknown log opt 'labels' for local log driver",
-            ),
-        ] {
-            assert_eq!(parse(driver, pairs).expect_err(text).to_string(), text);
-        }
-    }
-}
+mod tests;

@@ -2,11 +2,13 @@
 //!
 //! A container's monitor writes with [`Writer`]: output is cut into lines, encoded, and put on disk in batches. The
 //! daemon reads with [`Reader`], also while the monitor writes: it follows across rotation, starts at the last lines
-//! without reading the whole file, and takes a torn last line for not yet written.
+//! without reading the whole file, and takes a torn last line for not yet written. In the mode `non-blocking` lines wait in
+//! a [`Buffer`] until a process of their own has written them.
 //!
 //! The formats are Docker's, so that its files and dhow's can be read by each other. This crate knows neither containers
 //! nor the daemon. Start at [`Config`].
 
+mod buffer;
 mod config;
 mod escape;
 mod format;
@@ -19,6 +21,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub use buffer::Buffer;
 pub use config::{Attributes, Config, ConfigError, Driver};
 pub use reader::{Entry, ReadError, ReadOptions, Reader, Step};
 pub use rotation::compress_rotated;

@@ -1,5 +1,7 @@
 //! Cuts a stream of bytes into lines, and lines longer than 16 KiB into pieces.
 
+use crate::Stream;
+
 /// A line is cut here, as Docker's log copier does.
 pub(crate) const LONGEST: usize = 16 * 1024;
 
@@ -25,6 +27,28 @@ pub(crate) struct Piece<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) end: End,
     pub(crate) continues: bool,
+}
+
+/// The unfinished lines of both streams.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    splitters: [Splitter; 2],
+}
+
+impl Lines {
+    pub(crate) fn of(&mut self, stream: Stream) -> &mut Splitter {
+        &mut self.splitters[stream as usize]
+    }
+
+    /// The unfinished line of a stream.
+    pub(crate) fn pending(&self, stream: Stream) -> &[u8] {
+        self.splitters[stream as usize].pending()
+    }
+
+    /// Gives memory back that only bursts need.
+    pub(crate) fn shrink(&mut self) {
+        self.splitters.iter_mut().for_each(Splitter::shrink);
+    }
 }
 
 impl Splitter {

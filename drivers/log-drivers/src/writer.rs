@@ -8,8 +8,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::format::Encoder;
-use crate::lines::Splitter;
-use crate::{Config, Driver, Position, Stream, Timestamp, rotation};
+use crate::lines::Lines;
+use crate::{Config, Driver, Position, Stream, Timestamp, buffer, rotation};
 
 /// Records are gathered up to this many bytes before they are written.
 const BATCH: usize = 64 * 1024;
@@ -38,7 +38,7 @@ impl Fault for WriteError {
 /// Writes one container's log.
 #[derive(Debug)]
 pub struct Writer {
-    splitters: [Splitter; 2],
+    lines: Lines,
     output: Output,
 }
 
@@ -76,7 +76,7 @@ impl Writer {
             output.use_file(file)?;
         }
         Ok(Writer {
-            splitters: Default::default(),
+            lines: Lines::default(),
             output,
         })
     }
@@ -90,7 +90,18 @@ impl Writer {
             return Ok(());
         }
         let output = &mut self.output;
-        self.splitters[stream as usize].feed(bytes, |piece| output.append(stream, at, &piece))
+        self.lines
+            .of(stream)
+            .feed(bytes, |piece| output.append(stream, at, &piece))
+    }
+
+    /// Takes the lines of one batch of a [`crate::Buffer`].
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write_batch(&mut self, batch: &[u8]) -> Result<(), WriteError> {
+        let output = &mut self.output;
+        buffer::pieces(batch).try_for_each(|(stream, at, piece)| output.append(stream, at, &piece))
     }
 
     /// Puts all complete lines on disk.
@@ -107,7 +118,9 @@ impl Writer {
     /// As [`Writer::write`].
     pub fn finish(&mut self, stream: Stream, at: Timestamp) -> Result<(), WriteError> {
         let output = &mut self.output;
-        self.splitters[stream as usize].finish(|piece| output.append(stream, at, &piece))
+        self.lines
+            .of(stream)
+            .finish(|piece| output.append(stream, at, &piece))
     }
 
     /// Where the next line will be. Call [`Writer::flush`] first.
@@ -117,7 +130,7 @@ impl Writer {
 
     /// The unfinished line of a stream, which is not in the log yet.
     pub fn pending(&self, stream: Stream) -> &[u8] {
-        self.splitters[stream as usize].pending()
+        self.lines.pending(stream)
     }
 
     /// Whether a file was rotated away since the last call, so that [`crate::compress_rotated`] has work. Always
@@ -131,9 +144,7 @@ impl Writer {
         if self.output.batch.is_empty() {
             self.output.batch = Vec::new();
         }
-        for splitter in &mut self.splitters {
-            splitter.shrink();
-        }
+        self.lines.shrink();
     }
 }
 

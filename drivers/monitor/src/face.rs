@@ -12,7 +12,7 @@ use crate::pump::Pump;
 use crate::supervise::Supervisor;
 use crate::supervise::container::Container;
 use crate::supervise::exec::Exec;
-use crate::{compress, files, inherit, init as pid1, other_runtime, proxy as ports};
+use crate::{compress, files, inherit, init as pid1, other_runtime, proxy as ports, write_log};
 
 /// Exit code of a face that was not started as [`crate::spawn()`] does it.
 const MISUSED: i32 = 2;
@@ -54,6 +54,11 @@ pub fn proxy(args: &[OsString]) -> ! {
 /// `dhow-runtime compress-log PATH MAX-FILE`: compresses rotated logs.
 pub fn compress_log(args: &[OsString]) -> ! {
     std::process::exit(compress::run(args))
+}
+
+/// `dhow-runtime write-log`: writes the log of one container in the mode `non-blocking`.
+pub fn write_log() -> ! {
+    std::process::exit(with_plan(|config, control| write_log::run(&config, &control)))
 }
 
 /// `dhow-runtime with-root LOG TARGET PROGRAM ...`: becomes another OCI runtime that sees a container's root file system.

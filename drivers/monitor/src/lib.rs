@@ -25,6 +25,7 @@ mod record;
 mod spawn;
 mod supervise;
 mod users;
+mod write_log;
 
 pub use prepare::PrepareError;
 pub use spawn::{CONTROL_FD, FIRST_FD, PLAN_FD, SpawnError, Spawned, spawn, spawn_exec, spawn_files};

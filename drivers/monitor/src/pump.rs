@@ -1,21 +1,26 @@
 //! The streams of one process: output to the log and to the attached clients, input from them.
 //!
 //! Nothing here ever waits for a client: what it does not read at once is queued ([`queue::Queue`]). The container waits
-//! only for this process and the disk. Input is the reverse: a client waits until the container reads.
+//! only for this process and the disk, and not even for the disk where the log is [`buffered`]. Input is the reverse: a
+//! client waits until the container reads.
 
 mod attached;
+mod buffered;
 mod client;
+mod log;
 mod queue;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use log_drivers::{Stream, Timestamp, Writer};
+use log_drivers::{Stream, Timestamp};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use self::client::Client;
+pub(crate) use self::log::Log;
+use self::log::LogError;
 use crate::protocol::Report;
 use crate::reactor::{Reactor, Watch};
 
@@ -30,6 +35,7 @@ const INPUT_LIMIT: usize = 64 * 1024;
 pub(crate) const STDOUT: u64 = 1;
 pub(crate) const STDERR: u64 = 2;
 pub(crate) const STDIN: u64 = 3;
+pub(crate) const LOG: u64 = 4;
 pub(crate) const CLIENTS: u64 = 1 << 32;
 
 /// What the pump needs to know.
@@ -69,7 +75,7 @@ pub(crate) struct Pump {
     close_stdin: bool,
     clients: Vec<(u64, Client)>,
     next_token: u64,
-    log: Option<Writer>,
+    log: Option<Log>,
     log_failed: bool,
     buffer: Vec<u8>,
     reports: VecDeque<Report>,
@@ -99,7 +105,7 @@ impl Pump {
     }
 
     /// Logs the output from now on.
-    pub(crate) fn set_log(&mut self, log: Writer) {
+    pub(crate) fn set_log(&mut self, log: Log) {
         self.log = Some(log);
     }
 
@@ -130,6 +136,12 @@ impl Pump {
                     self.drop_stdin(reactor);
                 } else {
                     self.drain_input(reactor);
+                }
+            }
+            LOG => {
+                if let Some(log) = &mut self.log {
+                    let result = log.event();
+                    self.note_log(result);
                 }
             }
             _ => self.client_event(reactor, token, flags),
@@ -163,7 +175,7 @@ impl Pump {
     fn distribute(&mut self, reactor: &Reactor, stream: Stream, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             let result = log.write(stream, Timestamp::now(), bytes);
-            self.note_log(result.map_err(|error| error.to_string()));
+            self.note_log(result);
         }
         let mut at = 0;
         while at < self.clients.len() {
@@ -186,7 +198,7 @@ impl Pump {
         }
         if let Some(log) = &mut self.log {
             let result = log.finish(stream, Timestamp::now());
-            self.note_log(result.map_err(|error| error.to_string()));
+            self.note_log(result);
         }
     }
 
@@ -198,6 +210,7 @@ impl Pump {
             let mut left = 2 * PIPE;
             while let Some(count) = self.read_output(reactor, stream) {
                 left = left.saturating_sub(count);
+                self.flush_log(reactor);
                 if left == 0 {
                     break;
                 }
@@ -206,26 +219,29 @@ impl Pump {
                 self.end_output(reactor, stream);
             }
         }
-        self.flush_log();
-        self.log = None;
+        if let Some(log) = self.log.take() {
+            let result = log.close();
+            self.note_log(result);
+        }
         self.drop_stdin(reactor);
         self.end_clients(reactor);
     }
 
-    /// Puts gathered lines on disk.
-    pub(crate) fn flush_log(&mut self) {
+    /// Puts gathered lines on disk, or on their way to it.
+    pub(crate) fn flush_log(&mut self, reactor: &Reactor) {
         if let Some(log) = &mut self.log {
-            let result = log.flush();
-            self.note_log(result.map_err(|error| error.to_string()));
+            let result = log.flush(reactor);
+            self.note_log(result);
         }
     }
 
-    fn note_log(&mut self, result: Result<(), String>) {
+    fn note_log(&mut self, result: Result<(), LogError>) {
         match result {
             Ok(()) => self.log_failed = false,
-            Err(message) => {
+            Err(error) => {
                 // Once per outage, not once per line.
                 if !std::mem::replace(&mut self.log_failed, true) {
+                    let message = error.to_string();
                     self.reports.push_back(Report::LogFailed { message });
                 }
             }
@@ -234,7 +250,7 @@ impl Pump {
 
     /// Whether a log file was rotated away and wants to be compressed.
     pub(crate) fn take_rotated(&mut self) -> bool {
-        self.log.as_mut().is_some_and(Writer::take_rotated)
+        self.log.as_mut().is_some_and(Log::take_rotated)
     }
 
     /// Gives back memory that only bursts need.

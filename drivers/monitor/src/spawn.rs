@@ -1,4 +1,4 @@
-//! How the daemon starts a face of `dhow-runtime`.
+//! How the daemon, or another face, starts a face of `dhow-runtime`.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,7 +23,7 @@ pub const FIRST_FD: i32 = 5;
 pub struct Spawned {
     /// The process on the host.
     pub pid: i32,
-    /// Readable when the process has ended; it must be waited for by the daemon (it is its child).
+    /// Readable when the process has ended; it must be waited for by whoever has started it (it is its child).
     pub pidfd: OwnedFd,
     /// The control connection; blocking.
     pub control: Channel,
@@ -90,6 +90,14 @@ pub fn spawn_files(
     fds: &[BorrowedFd<'_>],
 ) -> Result<Spawned, SpawnError> {
     spawn_face(runtime, "files", plan, fds)
+}
+
+/// Starts the process that writes a log of the mode `non-blocking`; its control socket carries batches of lines.
+pub(crate) fn spawn_log_writer(
+    runtime: BorrowedFd<'_>,
+    config: &log_drivers::Config,
+) -> Result<Spawned, SpawnError> {
+    spawn_face(runtime, "write-log", config, &[])
 }
 
 fn spawn_face<P: Serialize>(

@@ -25,7 +25,7 @@ pub(crate) use self::process::Process;
 use crate::channel::{Channel, Listener};
 use crate::plan::StateFile;
 use crate::protocol::{Failure, Phase, PortTarget, Report, Request, VERSION};
-use crate::pump::{CLIENTS, Ends, Pump};
+use crate::pump::{CLIENTS, Ends, LOG, Pump};
 use crate::reactor::{Reactor, Watch};
 use crate::{SIGHUP, SIGINT, SIGKILL, SIGTERM, proxy, record};
 
@@ -104,7 +104,7 @@ impl<J: Job> Supervisor<J> {
             Err(failure) => self.fail(Report::CreateFailed(failure)),
         }
         loop {
-            self.pump.flush_log();
+            self.pump.flush_log(&self.reactor);
             if self.pump.take_rotated() {
                 self.compress_log();
             }
@@ -163,6 +163,7 @@ impl<J: Job> Supervisor<J> {
                     self.pump.release_all(&self.reactor);
                 }
             }
+            LOG => self.pump.event(&self.reactor, token, flags),
             _ if token >= CLIENTS || self.process.is_some() => self.pump.event(&self.reactor, token, flags),
             _ => {}
         }

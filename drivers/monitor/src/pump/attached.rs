@@ -28,16 +28,13 @@ impl Pump {
         let replay = attach.replay;
         let mut client = Client::new(attach, socket, token, self.settings.tty);
         let mut position = Position::default();
-        self.flush_log();
+        self.flush_log(reactor);
         if let Some(log) = &self.log {
             position = log.position();
             if replay {
-                // An unfinished line is not in the log yet, but was already seen by others: it belongs to the live part.
-                for stream in [Stream::Stdout, Stream::Stderr] {
-                    let pending = log.pending(stream);
-                    if !pending.is_empty() {
-                        let _ = client.output(&self.settings.spool, stream, pending);
-                    }
+                // It is not in the log yet, but was already seen by others: it belongs to the live part.
+                for (stream, bytes) in log.unwritten() {
+                    let _ = client.output(&self.settings.spool, stream, bytes);
                 }
             }
         }

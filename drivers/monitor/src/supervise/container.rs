@@ -13,7 +13,7 @@ use crate::other_runtime::{Driver, Root, borrowed};
 use crate::plan::{self, Plan};
 use crate::prepare::{PrepareError, prepare};
 use crate::protocol::{Failure, PortTarget, ResolvedUser};
-use crate::pump::{Ends, PIPE, Pump, Settings};
+use crate::pump::{Ends, Log, PIPE, Pump, Settings};
 
 /// A container to be created.
 pub(crate) struct Container {
@@ -112,7 +112,7 @@ impl Job for Container {
     }
 
     fn complete(&mut self, pump: &mut Pump) -> Result<(), Failure> {
-        let log = log_drivers::Writer::open(&self.log)
+        let log = Log::open(&self.log)
             .map_err(|error| engine_failure(format!("failed to initialize logging driver: {error}")))?;
         pump.set_log(log);
         Ok(())

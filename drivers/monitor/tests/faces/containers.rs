@@ -39,6 +39,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_daemon_that_comes_back_finds_everything", reconnect),
     ("replay_and_live_output_join_without_gap_or_double", replay),
     (
+        "replay_and_live_output_join_although_lines_are_buffered",
+        buffered_replay,
+    ),
+    (
         "a_killed_monitor_leaves_what_the_daemon_needs_to_clean_up",
         monitor_killed,
     ),
@@ -277,10 +281,20 @@ fn reconnect() {
 }
 
 fn replay() {
+    replay_of(None);
+}
+
+fn buffered_replay() {
+    // Nothing may be dropped here.
+    replay_of(Some(1 << 30));
+}
+
+fn replay_of(buffer: Option<u64>) {
     // It counts until it is told that the client is there, however long that takes.
     let mut container = Container::new(shell(
         "trap told=1 USR1; i=0; while [ -z \"$told\" ] || [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; echo end",
     ));
+    container.plan.log.buffer = buffer;
     container.spawn(&[]).started();
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
     // In the middle of the output; what is written shows that the trap is set.

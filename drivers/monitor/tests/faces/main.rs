@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+mod buffered_logs;
 mod containers;
 mod execs;
 mod file_operations;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some("monitor") => face::monitor(),
         Some("exec") => face::exec(),
         Some("files") => face::files(),
+        Some("write-log") => face::write_log(),
         Some("proxy") => face::proxy(&arguments[1..]),
         Some("compress-log") => face::compress_log(&arguments[1..]),
         _ => run(&arguments),
@@ -43,6 +45,7 @@ fn run(arguments: &[OsString]) -> ExitCode {
         .filter(|text| !text.starts_with('-'))
         .collect();
     let all: Vec<Test> = [
+        buffered_logs::TESTS,
         containers::TESTS,
         execs::TESTS,
         file_operations::TESTS,
