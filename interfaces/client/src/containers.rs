@@ -7,7 +7,7 @@ use api_types::container::{
 
 use crate::call::{Body, Reply};
 use crate::hijack::Hijacked;
-use crate::query::{Query, segment};
+use crate::query::{Query, named};
 use crate::{Client, ClientError};
 
 /// What a wait waits for.
@@ -59,8 +59,8 @@ pub struct LogsOptions {
     pub tail: String,
 }
 
-fn at(id: &str, verb: &str) -> String {
-    format!("/containers/{}/{verb}", segment(id))
+fn at(id: &str, verb: &str) -> Result<String, ClientError> {
+    Ok(format!("/containers/{}/{verb}", named("container", id)?))
 }
 
 impl Client {
@@ -121,7 +121,7 @@ impl Client {
     /// As all calls; 404 if there is none.
     pub async fn container_inspect(&self, id: &str, size: bool) -> Result<Vec<u8>, ClientError> {
         let query = Query::new().with_flag("size", size);
-        self.get(at(id, "json"))
+        self.get(at(id, "json")?)
             .query(query)
             .send()
             .await?
@@ -144,7 +144,7 @@ impl Client {
             .with_some("checkpoint", checkpoint)
             .with_some("checkpoint-dir", checkpoint_dir)
             .with_some("detachKeys", detach_keys);
-        self.post(at(id, "start"))
+        self.post(at(id, "start")?)
             .query(query)
             .send()
             .await?
@@ -166,7 +166,7 @@ impl Client {
         let timeout = timeout.map(|t| t.to_string()).unwrap_or_default();
         let query = Query::new().with_some("signal", signal).with_some("t", timeout);
         let verb = if restart { "restart" } else { "stop" };
-        self.post(at(id, verb))
+        self.post(at(id, verb)?)
             .query(query)
             .send()
             .await?
@@ -180,7 +180,7 @@ impl Client {
     /// As all calls; 409 if it does not run.
     pub async fn container_kill(&self, id: &str, signal: &str) -> Result<(), ClientError> {
         let query = Query::new().with_some("signal", signal);
-        self.post(at(id, "kill"))
+        self.post(at(id, "kill")?)
             .query(query)
             .send()
             .await?
@@ -203,7 +203,7 @@ impl Client {
             .with_flag("v", volumes)
             .with_flag("link", link)
             .with_flag("force", force);
-        self.delete(format!("/containers/{}", segment(id)))
+        self.delete(format!("/containers/{}", named("container", id)?))
             .query(query)
             .send()
             .await?
@@ -217,7 +217,7 @@ impl Client {
     /// As all calls.
     pub async fn container_rename(&self, id: &str, name: &str) -> Result<(), ClientError> {
         let query = Query::new().with("name", name);
-        self.post(at(id, "rename"))
+        self.post(at(id, "rename")?)
             .query(query)
             .send()
             .await?
@@ -231,7 +231,7 @@ impl Client {
     /// As all calls.
     pub async fn container_pause(&self, id: &str, pause: bool) -> Result<(), ClientError> {
         let verb = if pause { "pause" } else { "unpause" };
-        self.post(at(id, verb)).send().await?.done(self).await
+        self.post(at(id, verb)?).send().await?.done(self).await
     }
 
     /// Begins to wait. The reply's head comes when the daemon has taken note, so a start that follows cannot be
@@ -245,7 +245,7 @@ impl Client {
             WaitCondition::NextExit => "next-exit",
             WaitCondition::Removed => "removed",
         };
-        self.post(at(id, "wait"))
+        self.post(at(id, "wait")?)
             .query(Query::new().with("condition", condition))
             .send()
             .await
@@ -271,7 +271,7 @@ impl Client {
             .with_flag("stderr", options.stderr)
             .with_some("detachKeys", &options.detach_keys)
             .with_flag("logs", options.logs);
-        let reply = self.post(at(id, "attach")).query(query).upgrade().send().await?;
+        let reply = self.post(at(id, "attach")?).query(query).upgrade().send().await?;
         Hijacked::take_over(reply).await
     }
 
@@ -283,7 +283,7 @@ impl Client {
         let query = Query::new()
             .with("h", height.to_string())
             .with("w", width.to_string());
-        self.post(at(id, "resize"))
+        self.post(at(id, "resize")?)
             .query(query)
             .send()
             .await?
@@ -305,7 +305,7 @@ impl Client {
             .with_flag("details", options.details)
             .with_flag("follow", options.follow)
             .with_some("tail", &options.tail);
-        self.get(at(id, "logs")).query(query).send().await
+        self.get(at(id, "logs")?).query(query).send().await
     }
 
     /// Its processes, as `ps` with these arguments shows them.
@@ -314,7 +314,7 @@ impl Client {
     /// As all calls; 409 if it does not run.
     pub async fn container_top(&self, id: &str, ps_args: &str) -> Result<Top, ClientError> {
         let query = Query::new().with_some("ps_args", ps_args);
-        self.get(at(id, "top"))
+        self.get(at(id, "top")?)
             .query(query)
             .send()
             .await?
@@ -328,7 +328,7 @@ impl Client {
     /// As all calls.
     pub async fn container_stats(&self, id: &str, stream: bool) -> Result<Reply, ClientError> {
         let query = Query::new().with("stream", if stream { "1" } else { "0" });
-        self.get(at(id, "stats")).query(query).send().await
+        self.get(at(id, "stats")?).query(query).send().await
     }
 
     /// What was changed in its filesystem.
@@ -336,7 +336,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn container_changes(&self, id: &str) -> Result<Vec<Change>, ClientError> {
-        let changes: Option<Vec<Change>> = self.get(at(id, "changes")).send().await?.json(self).await?;
+        let changes: Option<Vec<Change>> = self.get(at(id, "changes")?).send().await?.json(self).await?;
         Ok(changes.unwrap_or_default())
     }
 
@@ -345,7 +345,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn container_export(&self, id: &str) -> Result<Reply, ClientError> {
-        self.get(at(id, "export")).send().await
+        self.get(at(id, "export")?).send().await
     }
 
     /// What a path in a container is: the text of the header `X-Docker-Container-Path-Stat`.
@@ -354,7 +354,7 @@ impl Client {
     /// As all calls; 404 if there is no such path.
     pub async fn container_stat(&self, id: &str, path: &str) -> Result<String, ClientError> {
         let query = Query::new().with("path", path);
-        let reply = self.head(at(id, "archive")).query(query).send().await?;
+        let reply = self.head(at(id, "archive")?).query(query).send().await?;
         let header = reply
             .header("x-docker-container-path-stat")
             .unwrap_or_default()
@@ -368,7 +368,7 @@ impl Client {
     /// # Errors
     /// As all calls; 404 if there is no such path.
     pub async fn container_archive(&self, id: &str, path: &str) -> Result<Reply, ClientError> {
-        self.get(at(id, "archive"))
+        self.get(at(id, "archive")?)
             .query(Query::new().with("path", path))
             .send()
             .await
@@ -391,7 +391,7 @@ impl Client {
         if copy_owner {
             query = query.with("copyUIDGID", "true");
         }
-        self.put(at(id, "archive"))
+        self.put(at(id, "archive")?)
             .query(query)
             .body(body)
             .send()
@@ -409,7 +409,7 @@ impl Client {
         id: &str,
         request: &UpdateRequest,
     ) -> Result<UpdateResponse, ClientError> {
-        self.post(at(id, "update"))
+        self.post(at(id, "update")?)
             .body(Body::json(request)?)
             .send()
             .await?

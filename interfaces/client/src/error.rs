@@ -86,6 +86,12 @@ pub enum ClientError {
         #[source]
         source: std::io::Error,
     },
+    /// An object of this kind is asked for by a name that is empty.
+    #[error("invalid {0} name or ID: value is empty")]
+    NoName(&'static str),
+    /// A container's name is nothing but slashes.
+    #[error("container name cannot be empty")]
+    NoContainerName,
     /// A request that cannot be written down, such as a path with a line break.
     #[error("invalid request: {0}")]
     BadRequest(String),
@@ -125,7 +131,9 @@ impl ClientError {
 impl Fault for ClientError {
     fn kind(&self) -> Kind {
         match self {
-            Self::BadHost(_) | Self::BadRequest(_) => Kind::InvalidParameter,
+            Self::BadHost(_) | Self::BadRequest(_) | Self::NoName(_) | Self::NoContainerName => {
+                Kind::InvalidParameter
+            }
             Self::NoDaemon(_) | Self::Connect { .. } | Self::Broken { .. } => Kind::Unavailable,
             Self::Permission(..) => Kind::Forbidden,
             Self::Daemon { status, .. } => match status {

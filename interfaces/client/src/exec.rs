@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::call::Body;
 use crate::hijack::Hijacked;
-use crate::query::{Query, segment};
+use crate::query::{Query, named};
 use crate::{Client, ClientError};
 
 #[derive(Deserialize, Default)]
@@ -21,7 +21,7 @@ impl Client {
     /// # Errors
     /// As all calls; 409 if the container does not run.
     pub async fn exec_create(&self, container: &str, request: &CreateRequest) -> Result<String, ClientError> {
-        let path = format!("/containers/{}/exec", segment(container));
+        let path = format!("/containers/{}/exec", named("container", container)?);
         let created: Created = self
             .post(path)
             .body(Body::json(request)?)
@@ -37,7 +37,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn exec_start(&self, id: &str, request: &StartRequest) -> Result<(), ClientError> {
-        let path = format!("/exec/{}/start", segment(id));
+        let path = format!("/exec/{}/start", named("exec", id)?);
         self.post(path)
             .body(Body::json(request)?)
             .send()
@@ -51,7 +51,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn exec_attach(&self, id: &str, request: &StartRequest) -> Result<Hijacked, ClientError> {
-        let path = format!("/exec/{}/start", segment(id));
+        let path = format!("/exec/{}/start", named("exec", id)?);
         let reply = self
             .post(path)
             .body(Body::json(request)?)
@@ -66,7 +66,7 @@ impl Client {
     /// # Errors
     /// As all calls; 404 if it is forgotten.
     pub async fn exec_inspect(&self, id: &str) -> Result<Inspect, ClientError> {
-        self.get(format!("/exec/{}/json", segment(id)))
+        self.get(format!("/exec/{}/json", named("exec", id)?))
             .send()
             .await?
             .json(self)
@@ -81,7 +81,7 @@ impl Client {
         let query = Query::new()
             .with("h", height.to_string())
             .with("w", width.to_string());
-        self.post(format!("/exec/{}/resize", segment(id)))
+        self.post(format!("/exec/{}/resize", named("exec", id)?))
             .query(query)
             .send()
             .await?

@@ -3,7 +3,7 @@
 use api_types::Filters;
 
 use crate::call::Body;
-use crate::query::{Query, segment};
+use crate::query::{Query, named};
 use crate::{Client, ClientError};
 
 impl Client {
@@ -30,7 +30,7 @@ impl Client {
         } else {
             Query::new()
         };
-        self.get(format!("/networks/{}", segment(name)))
+        self.get(format!("/networks/{}", named("network", name)?))
             .query(query)
             .send()
             .await?
@@ -56,7 +56,7 @@ impl Client {
     /// # Errors
     /// As all calls; 403 if it is in use or predefined.
     pub async fn network_remove(&self, name: &str) -> Result<(), ClientError> {
-        self.delete(format!("/networks/{}", segment(name)))
+        self.delete(format!("/networks/{}", named("network", name)?))
             .send()
             .await?
             .done(self)
@@ -68,7 +68,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn network_member(&self, name: &str, verb: &str, body: Body) -> Result<(), ClientError> {
-        self.post(format!("/networks/{}/{verb}", segment(name)))
+        self.post(format!("/networks/{}/{verb}", named("network", name)?))
             .body(body)
             .send()
             .await?

@@ -1,5 +1,7 @@
 //! The query part of a path.
 
+use crate::ClientError;
+
 /// Builds `?a=b&c=d`, escaping everything that is not plain.
 #[derive(Clone, Debug, Default)]
 pub struct Query(String);
@@ -49,6 +51,17 @@ impl Query {
     /// The text, beginning with `?` unless it is empty.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The name of an object of this kind as a segment of a path. Without it the path would be that of something else.
+///
+/// # Errors
+/// [`ClientError::NoName`].
+pub(crate) fn named(kind: &'static str, name: &str) -> Result<String, ClientError> {
+    match name.trim() {
+        "" => Err(ClientError::NoName(kind)),
+        _ => Ok(segment(name)),
     }
 }
 

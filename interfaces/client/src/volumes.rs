@@ -3,7 +3,7 @@
 use api_types::Filters;
 
 use crate::call::Body;
-use crate::query::{Query, segment};
+use crate::query::{Query, named};
 use crate::{Client, ClientError};
 
 impl Client {
@@ -25,7 +25,7 @@ impl Client {
     /// # Errors
     /// As all calls; 404 if there is none.
     pub async fn volume_inspect(&self, name: &str) -> Result<Vec<u8>, ClientError> {
-        self.get(format!("/volumes/{}", segment(name)))
+        self.get(format!("/volumes/{}", named("volume", name)?))
             .send()
             .await?
             .bytes(self)
@@ -51,7 +51,7 @@ impl Client {
     /// As all calls; 409 if it is in use.
     pub async fn volume_remove(&self, name: &str, force: bool) -> Result<(), ClientError> {
         let query = Query::new().with_flag("force", force);
-        self.delete(format!("/volumes/{}", segment(name)))
+        self.delete(format!("/volumes/{}", named("volume", name)?))
             .query(query)
             .send()
             .await?

@@ -41,6 +41,14 @@ pub enum Error {
     /// A container cannot be called so from now on.
     #[error("Error when allocating new name: {0}")]
     NewName(Box<Error>),
+    /// No signal was sent to it.
+    #[error("cannot kill container: {name}: {why}")]
+    Kill {
+        /// The container as it was named.
+        name: String,
+        /// Why not.
+        why: Box<Error>,
+    },
     /// A field of the request makes no sense; the text says which and why.
     #[error("{0}")]
     Invalid(String),
@@ -125,9 +133,6 @@ impl Error {
         match refusal {
             Refusal::AlreadyRunning => Self::NotModified(format!("container {id} is already running")),
             Refusal::AlreadyStopped => Self::NotModified(format!("container {id} is already stopped")),
-            Refusal::NotRunning if doing == "kill" => Self::Conflict(format!(
-                "cannot kill container: {name}: container {id} is not running"
-            )),
             Refusal::NotRunning => Self::Conflict(format!("container {id} is not running")),
             Refusal::StartWhilePaused => {
                 Self::Conflict("cannot start a paused container, try unpause instead".into())
@@ -197,7 +202,7 @@ impl Fault for Error {
             Self::NotModified(_) => Kind::NotModified,
             Self::Launch { kind, .. } => *kind,
             Self::File { .. } | Self::System { .. } | Self::Monitor { .. } => Kind::System,
-            Self::NewName(why) => why.kind(),
+            Self::NewName(why) | Self::Kill { why, .. } => why.kind(),
             Self::Part(fault) => fault.kind(),
         }
     }

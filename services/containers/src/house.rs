@@ -30,6 +30,8 @@ pub(crate) struct House {
     pub(crate) layout: Layout,
     /// How many processors the machine has.
     pub(crate) cpus: usize,
+    /// The machine's memory nodes, as the kernel lists them: `0-1`.
+    pub(crate) memory_nodes: String,
     pub(crate) apparmor: spec::AppArmor,
     pub(crate) rows: Table<Record>,
     pub(crate) tables: Scope,

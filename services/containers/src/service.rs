@@ -72,6 +72,7 @@ impl Containers {
             tables,
             layout: cgroups::Layout::detect().map_err(Error::part)?,
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_nodes: crate::spec::memory_nodes(),
             apparmor: crate::spec::AppArmor::detect(),
             directory: crate::directory::Directory::default(),
             execs: crate::exec::Execs::default(),
@@ -249,10 +250,16 @@ impl Containers {
     /// # Errors
     /// It does not run, or there is no such signal.
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<(), Error> {
-        let cell = self.find(name)?;
-        let signal = parse_signal(signal.filter(|text| !text.is_empty()).unwrap_or("SIGKILL"))?;
-        let stops = parse_signal(cell.view().record.stop_signal())? == signal;
-        cell.ask(Command::Kill { signal, stops }).await
+        let killing = async {
+            let cell = self.find(name)?;
+            let signal = parse_signal(signal.filter(|text| !text.is_empty()).unwrap_or("SIGKILL"))?;
+            let stops = parse_signal(cell.view().record.stop_signal())? == signal;
+            cell.ask(Command::Kill { signal, stops }).await
+        };
+        killing.await.map_err(|why| Error::Kill {
+            name: name.to_owned(),
+            why: Box::new(why),
+        })
     }
 
     /// Freezes all processes.

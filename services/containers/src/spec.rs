@@ -30,7 +30,7 @@ pub(crate) use namespaces::Joined;
 pub(crate) use process::{
     apparmor_profile, capabilities, environment, frame as process_frame, seccomp_choice, set as set_variable,
 };
-pub(crate) use resources::{limits, validate};
+pub(crate) use resources::{limits, memory_nodes, validate};
 pub(crate) use security::{AppArmor, SeccompChoice, SecurityOptions};
 
 /// What a spec depends on beside the record.

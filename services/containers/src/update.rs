@@ -34,7 +34,7 @@ pub(crate) async fn update(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time".into(),
         )));
     }
-    spec::validate(&new, house.cpus).map_err(refused)?;
+    spec::validate(&new, house.cpus, &house.memory_nodes).map_err(refused)?;
     let warnings = crate::create::discard_unsupported(house, &mut new).map_err(refused)?;
     if !request.restart_policy.name.is_empty() {
         if old.auto_remove {

@@ -164,6 +164,43 @@ fn questions_that_make_no_sense_are_refused_instead_of_answered() {
 }
 
 #[test]
+fn names_of_nothing_and_nodes_that_are_not_there_are_refused() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let error = docker.fails(1, ["kill", "nosuch"]);
+        let words = "cannot kill container: nosuch: No such container: nosuch";
+        assert!(error.contains(words), "{error}");
+        docker.ok(["create", "--name", "idle", "busybox"]);
+        let error = docker.fails(1, ["kill", "idle"]);
+        assert!(
+            error.contains("cannot kill container: idle: container ") && error.contains(" is not running"),
+            "{error}"
+        );
+        docker.ok(["rm", "idle"]);
+        let error = docker.fails(1, ["create", "--cpuset-mems", "4000", "busybox"]);
+        let words = "Requested memory nodes are not available - requested 4000, available: 0";
+        assert!(error.contains(words), "{error}");
+        // Older commands ask the daemon.
+        if docker.is_dhow() {
+            let error = docker.fails(1, ["rm", ""]);
+            assert_eq!(error.trim(), "container name cannot be empty");
+            for (command, kind) in [
+                (&["stop", ""][..], "container"),
+                (&["rm", " "], "container"),
+                (&["volume", "rm", ""], "volume"),
+                (&["network", "rm", ""], "network"),
+            ] {
+                let error = docker.fails(1, command);
+                let words = format!("invalid {kind} name or ID: value is empty");
+                assert!(error.contains(&words), "{command:?}: {error}");
+            }
+        }
+        assert_eq!(docker.ok(["ps", "-aq"]), "");
+    });
+}
+
+#[test]
 fn slips_of_the_keyboard_are_refused_before_anything_is_done() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

@@ -1,5 +1,7 @@
 //! `dhow rm`.
 
+use client::ClientError;
+
 use crate::app::App;
 use crate::failure::Outcome;
 use crate::flags::{Kind, Parsed, flag};
@@ -38,10 +40,11 @@ async fn execute(app: &App, args: &Parsed) -> Outcome {
     let (volumes, link, force) = (args.on("volumes"), args.on("link"), args.on("force"));
     super::for_each_silent(&args.args, |name| async move {
         // `/name` is how the API writes names.
-        match client
-            .container_remove(name.trim_matches('/'), volumes, link, force)
-            .await
-        {
+        let name = name.trim_matches('/');
+        if name.is_empty() {
+            return Err(ClientError::NoContainerName);
+        }
+        match client.container_remove(name, volumes, link, force).await {
             Ok(()) => Ok(true),
             Err(error) if force && error.is_not_found() => {
                 crate::console::error(error.to_string());

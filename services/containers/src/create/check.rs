@@ -115,7 +115,7 @@ fn hostname(house: &House, config: &mut Config, host: &HostConfig, id: &str) -> 
 
 /// Refuses what makes no sense, in docker's words.
 pub(super) fn check(house: &House, config: &Config, host: &HostConfig) -> Result<(), Error> {
-    spec::validate(host, house.cpus)?;
+    spec::validate(host, house.cpus, &house.memory_nodes)?;
     modes(host)?;
     policy(host)?;
     runtime::check(host, &house.settings)?;

@@ -15,13 +15,15 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Invalid(text.into()))
 }
 
-/// Refuses limits that make no sense, in docker's words; `cpus` is how many the machine has.
+/// Refuses limits that make no sense, in docker's words; `cpus` is how many the machine has, `nodes` lists its
+/// memory nodes.
 ///
 /// # Errors
 /// [`Error::Invalid`].
-pub(crate) fn validate(host: &HostConfig, cpus: usize) -> Result<(), Error> {
+pub(crate) fn validate(host: &HostConfig, cpus: usize, nodes: &str) -> Result<(), Error> {
     memory(host)?;
     processors(host, cpus)?;
+    memory_node(host, nodes)?;
     if host.blkio_weight != 0 && !(10..=1000).contains(&host.blkio_weight) {
         return invalid("Range of blkio weight is from 10 to 1000");
     }
@@ -142,8 +144,29 @@ fn processors(host: &HostConfig, cpus: usize) -> Result<(), Error> {
             cpus.saturating_sub(1)
         ));
     }
-    if parse_list(&host.cpuset_mems).is_none() {
+    Ok(())
+}
+
+/// The memory nodes of the machine; a kernel that does not list them has the first alone.
+pub(crate) fn memory_nodes() -> String {
+    let listed = std::fs::read_to_string("/sys/devices/system/node/has_memory");
+    let listed = listed.or_else(|_| std::fs::read_to_string("/sys/devices/system/node/online"));
+    match listed.as_deref().map(str::trim) {
+        Ok(listed) if !listed.is_empty() => listed.to_owned(),
+        _ => "0".to_owned(),
+    }
+}
+
+fn memory_node(host: &HostConfig, nodes: &str) -> Result<(), Error> {
+    let Some(asked) = parse_list(&host.cpuset_mems) else {
         return invalid(format!("Invalid value {} for cpuset mems", host.cpuset_mems));
+    };
+    let there = parse_list(nodes).unwrap_or_default();
+    if asked.iter().any(|node| !there.contains(node)) {
+        return invalid(format!(
+            "Requested memory nodes are not available - requested {}, available: {nodes}",
+            host.cpuset_mems
+        ));
     }
     Ok(())
 }

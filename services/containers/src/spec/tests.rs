@@ -157,7 +157,7 @@ fn limits_that_make_no_sense_are_refused() {
     let check = |change: &dyn Fn(&mut HostConfig), words: &str| {
         let mut host = HostConfig::default();
         change(&mut host);
-        let error = validate(&host, 2).expect_err(words).to_string();
+        let error = validate(&host, 2, "0,2").expect_err(words).to_string();
         assert!(error.contains(words), "{error}");
     };
     check(&|host| host.memory = 1000, "Minimum memory limit allowed is 6MB");
@@ -174,6 +174,15 @@ fn limits_that_make_no_sense_are_refused() {
         &|host| host.cpuset_cpus = "x".into(),
         "Invalid value x for cpuset cpus",
     );
+    check(
+        &|host| host.cpuset_mems = "0-2".into(),
+        "Requested memory nodes are not available - requested 0-2, available: 0,2",
+    );
+    let host = HostConfig {
+        cpuset_mems: "0,2".into(),
+        ..HostConfig::default()
+    };
+    assert!(validate(&host, 2, "0,2").is_ok());
     check(&|host| host.oom_score_adj = 2000, "range for oom score adj");
 }
 
