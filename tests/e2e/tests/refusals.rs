@@ -201,6 +201,31 @@ fn names_of_nothing_and_nodes_that_are_not_there_are_refused() {
 }
 
 #[test]
+fn an_import_for_another_system_is_refused_while_its_archive_is_on_its_way() {
+    let Some(daemon) = daemon() else { return };
+    for_each_client(&daemon, |docker| {
+        // The second is more than fits into the socket.
+        for archive in [&b""[..], &vec![0; 8 << 20]] {
+            let refused = docker.run_with(["import", "--platform", "plan9/amd64", "-"], archive);
+            assert!(
+                refused.code == 1
+                    && refused
+                        .stderr
+                        .contains("Error response from daemon: operating system is not supported"),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(docker.ok(["images", "--quiet", "--all"]), "");
+    });
+    let wrong = "/v1.41/images/create?fromSrc=-&platform=plan9/amd64";
+    let reply = http::request(&daemon, "POST", wrong, None);
+    assert_eq!(
+        (reply.status, reply.message()),
+        (400, "operating system is not supported".to_owned())
+    );
+}
+
+#[test]
 fn slips_of_the_keyboard_are_refused_before_anything_is_done() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

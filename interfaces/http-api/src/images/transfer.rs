@@ -137,16 +137,13 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
     if !call.query.text("fromImage").is_empty() {
         return registry::pull(images, call).await;
     }
-    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
-    let options = ImportOptions {
-        reference: if tag.is_empty() {
-            repository.to_owned()
-        } else {
-            format!("{repository}:{tag}")
-        },
-        message: call.query.text("message").to_owned(),
-        changes: call.query.all("changes").map(str::to_owned).collect(),
-        platform: platform(call.version, call.query.text("platform"))?,
+    let options = match import_options(&call) {
+        Ok(options) => options,
+        Err(failure) => {
+            // The client may be sending its archive already.
+            drain(call.body);
+            return Err(failure);
+        }
     };
     match call.query.text("fromSrc") {
         "-" => {}
@@ -166,6 +163,24 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
         images.import(source, options, progress).await.map(drop)
     }));
     reply
+}
+
+fn import_options(call: &Call) -> Result<ImportOptions, Failure> {
+    let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
+    let platform = platform(call.version, call.query.text("platform"))?;
+    if platform.as_ref().is_some_and(|platform| platform.os != "linux") {
+        return Err(Failure::bad("operating system is not supported"));
+    }
+    Ok(ImportOptions {
+        reference: if tag.is_empty() {
+            repository.to_owned()
+        } else {
+            format!("{repository}:{tag}")
+        },
+        message: call.query.text("message").to_owned(),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
+        platform,
+    })
 }
 
 /// Runs `work` while its lines go to the client. A failure before the first line is the reply's status, as Docker has it;
