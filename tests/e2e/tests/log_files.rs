@@ -76,6 +76,25 @@ fn rotated_files_are_compressed_if_asked_and_still_read() {
 }
 
 #[test]
+fn a_log_of_the_mode_non_blocking_is_whole_at_the_containers_end() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let options = [
+            "mode=non-blocking",
+            "max-buffer-size=4m",
+            "max-size=20k",
+            "max-file=20",
+        ];
+        let flags: Vec<&str> = options.iter().flat_map(|option| ["--log-opt", option]).collect();
+        chatter(docker, &flags, "");
+        let found = numbers(&docker.ok(["logs", "talk"]));
+        assert_eq!(found, (0..3000).collect::<Vec<_>>());
+        docker.ok(["rm", "talk"]);
+    });
+}
+
+#[test]
 fn chosen_labels_variables_and_the_tag_stand_in_every_line() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();
