@@ -7,7 +7,7 @@ use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1::{
     DiskUsageRequest, DiskUsageResponse, PruneRequest, UsageRecord,
 };
-use builds::{PruneOptions, Pruned};
+use builds::{PruneOptions, Pruned, Usage};
 use tokio::sync::mpsc;
 
 use crate::grpc::{self, Code, Reply, Status};
@@ -39,18 +39,16 @@ fn no_filters(filter: &[String]) -> Result<(), Status> {
 /// `DiskUsage`.
 pub(crate) async fn usage(kit: &BuildKit, request: DiskUsageRequest) -> Result<DiskUsageResponse, Status> {
     no_filters(&request.filter)?;
-    let kept = Arc::clone(&kit.workshop.kept);
-    let listed = tokio::task::spawn_blocking(move || kept.list())
-        .await
-        .map_err(Status::broken)?;
-    let record = listed.into_iter().map(|(name, size, used, in_use)| UsageRecord {
-        id: name,
+    let record = kit.usage().await.into_iter().map(|kept| UsageRecord {
+        id: kept.id,
         mutable: true,
-        in_use,
-        size: number(size),
-        last_used_at: Some(timestamp(used)),
-        description: "local source".to_owned(),
-        record_type: "source.local".to_owned(),
+        in_use: kept.in_use,
+        size: number(kept.size),
+        created_at: Some(timestamp(kept.created)),
+        last_used_at: Some(timestamp(kept.used)),
+        usage_count: number(kept.count),
+        description: kept.description,
+        record_type: kept.kind.to_owned(),
         ..UsageRecord::default()
     });
     Ok(DiskUsageResponse {
@@ -92,6 +90,16 @@ fn record(id: String, size: u64, kind: &str) -> UsageRecord {
 }
 
 impl BuildKit {
+    /// What builds keep for later: copies of clients' directories, and cache mounts.
+    pub async fn usage(&self) -> Vec<Usage> {
+        let kept = Arc::clone(&self.workshop.kept);
+        let listing = tokio::task::spawn_blocking(move || kept.list());
+        let mut all = listing.await.unwrap_or_default();
+        all.extend(self.workshop.builds.usage().await);
+        all.sort_by(|a, b| (a.used, &a.id).cmp(&(b.used, &b.id)));
+        all
+    }
+
     /// Removes what builds keep for later and no build uses: copies of clients' directories, and cache mounts.
     pub async fn prune(&self, options: PruneOptions) -> Vec<Pruned> {
         let kept = Arc::clone(&self.workshop.kept);

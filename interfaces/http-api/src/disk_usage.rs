@@ -5,8 +5,10 @@ use std::sync::Arc;
 use api_types::system::{BuildCache, Usage};
 use api_types::volume::Volume;
 use api_types::{ApiVersion, Filters, container, image};
+use buildkit::BuildKit;
 use containers::{Containers, ListRequest};
 use images::Images;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use volumes::Volumes;
 
@@ -31,6 +33,7 @@ pub(crate) async fn disk_usage(
     containers: Arc<Containers>,
     images: Arc<Images>,
     volumes: Arc<Volumes>,
+    buildkit: Arc<BuildKit>,
     call: Call,
 ) -> Outcome {
     let wanted = Wanted::of(&call)?;
@@ -59,7 +62,8 @@ pub(crate) async fn disk_usage(
         );
     }
     if wanted.build_cache {
-        found.build_cache = Some(Vec::new());
+        let kept = buildkit.usage().await;
+        found.build_cache = Some(kept.into_iter().map(record).collect());
     }
     reply::ok(&shown(call.version, call.query.flag("verbose"), found))
 }
@@ -107,6 +111,11 @@ fn shown(version: ApiVersion, verbose: bool, mut found: Found) -> Value {
         .iter_mut()
         .flatten()
         .for_each(|c| gates::container_summary(version, c));
+    found
+        .build_cache
+        .iter_mut()
+        .flatten()
+        .for_each(|record| gates::build_cache(version, record));
     let mut reply = Map::new();
     let mut put = |name: &str, value: Value| drop(reply.insert(name.to_owned(), value));
     if version.before(52) || (version.before(53) && !verbose) {
@@ -117,7 +126,11 @@ fn shown(version: ApiVersion, verbose: bool, mut found: Found) -> Value {
         put("BuildCache", json!(found.build_cache));
     }
     if version.before(42) {
-        put("BuilderSize", json!(0));
+        let records = found.build_cache.iter().flatten();
+        put(
+            "BuilderSize",
+            json!(records.map(|record| record.size).sum::<i64>()),
+        );
     }
     if version.at_least(52) {
         if let Some(images) = found.images {
@@ -130,13 +143,7 @@ fn shown(version: ApiVersion, verbose: bool, mut found: Found) -> Value {
             put("VolumeUsage", volume_usage(verbose, volumes));
         }
         if let Some(records) = found.build_cache {
-            put(
-                "BuildCacheUsage",
-                json!(Usage {
-                    items: verbose.then_some(records),
-                    ..Usage::default()
-                }),
-            );
+            put("BuildCacheUsage", build_cache_usage(verbose, records));
         }
     }
     Value::Object(reply)
@@ -186,6 +193,43 @@ fn volume_usage(verbose: bool, volumes: Vec<Volume>) -> Value {
     })
 }
 
+/// What the API calls something that builds keep. Nothing of it is a layer of an image, so nothing is shared, and nothing
+/// stands on anything else.
+fn record(kept: builds::Usage) -> BuildCache {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let shown = |time| {
+        Timestamp::try_from(time)
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+            .to_string()
+    };
+    BuildCache {
+        id: kept.id,
+        parents: None,
+        kind: kept.kind.to_owned(),
+        description: kept.description,
+        in_use: kept.in_use,
+        shared: false,
+        size: number(kept.size),
+        created_at: shown(kept.created),
+        last_used_at: Some(shown(kept.used)),
+        usage_count: number(kept.count),
+    }
+}
+
+fn build_cache_usage(verbose: bool, records: Vec<BuildCache>) -> Value {
+    let size = |of: &dyn Fn(&BuildCache) -> bool| -> i64 {
+        let counted = records.iter().filter(|record| !record.shared && of(record));
+        counted.map(|record| record.size).sum()
+    };
+    json!(Usage {
+        active_count: count(&records, |record| record.in_use),
+        total_count: count(&records, |_| true),
+        reclaimable: size(&|record| !record.in_use),
+        total_size: size(&|_| true),
+        items: verbose.then_some(records),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +276,51 @@ mod tests {
         let new = shown(ApiVersion::new(1, 53), false, found());
         assert!(new.get("Images").is_none() && new["ImageUsage"].get("Items").is_none());
         assert_eq!(shown(ApiVersion::new(1, 41), false, found())["BuilderSize"], 0);
+    }
+
+    #[test]
+    fn the_build_cache_is_a_list_a_sum_or_both() {
+        let kept = |id: &str, in_use, size| builds::Usage {
+            id: id.to_owned(),
+            kind: "source.local",
+            description: "local source for context".to_owned(),
+            in_use,
+            size,
+            created: std::time::SystemTime::UNIX_EPOCH,
+            used: std::time::SystemTime::UNIX_EPOCH,
+            count: 3,
+        };
+        let shown = |minor, verbose| {
+            let mut records: Vec<_> = [kept("a", false, 5), kept("b", true, 7)].map(record).into();
+            records[1].parents = Some(vec!["a".to_owned()]);
+            let found = Found {
+                build_cache: Some(records),
+                ..Found::default()
+            };
+            shown(ApiVersion::new(1, minor), verbose, found)
+        };
+        let old = shown(41, false);
+        assert_eq!(old["BuilderSize"], 12);
+        let since = shown(42, false);
+        assert!(since.get("BuilderSize").is_none());
+        // A parent was never told of; the parents are since 1.42.
+        let parents = |reply: &Value| {
+            assert!(reply["BuildCache"][1].get("Parent").is_none());
+            reply["BuildCache"][1]["Parents"].clone()
+        };
+        assert_eq!((parents(&old), parents(&since)), (Value::Null, json!(["a"])));
+        let expected = json!({
+            "ID": "a", "Type": "source.local", "Description": "local source for context", "InUse": false, "Shared": false,
+            "Size": 5, "CreatedAt": "1970-01-01T00:00:00Z", "LastUsedAt": "1970-01-01T00:00:00Z", "UsageCount": 3,
+        });
+        assert_eq!(since["BuildCache"][0], expected);
+        let new = shown(53, true);
+        let sums = json!({
+            "ActiveCount": 1, "TotalCount": 2, "Reclaimable": 5, "TotalSize": 12, "Items": since["BuildCache"],
+        });
+        assert!(new.get("BuildCache").is_none());
+        assert_eq!(new["BuildCacheUsage"], sums);
+        assert!(shown(53, false)["BuildCacheUsage"].get("Items").is_none());
     }
 
     #[test]

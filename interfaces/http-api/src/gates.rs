@@ -6,7 +6,7 @@ use api_types::ApiVersion;
 use api_types::container::{GraphDriver, Inspect, Summary, UpdateRequest};
 use api_types::image;
 use api_types::network::EndpointSettings;
-use api_types::system::Info;
+use api_types::system::{BuildCache, Info};
 use serde_json::{Map, Value, json};
 
 /// Fields of `NetworkSettings` that describe the default bridge: gone since 1.52.
@@ -166,6 +166,13 @@ pub(crate) fn image_summary(version: ApiVersion, summary: &mut image::Summary) {
     }
     if version.before(51) {
         summary.containers = -1;
+    }
+}
+
+/// One record of the build cache in `GET /system/df`.
+pub(crate) fn build_cache(version: ApiVersion, record: &mut BuildCache) {
+    if version.before(42) {
+        record.parents = None;
     }
 }
 

@@ -62,7 +62,7 @@ routes! {
     GET  "/events" => event::stream [events];
 
     GET  "/info" => system::info [daemon, containers, images];
-    GET  "/system/df" => disk_usage::disk_usage [containers, images, volumes];
+    GET  "/system/df" => disk_usage::disk_usage [containers, images, volumes, buildkit];
 
     GET    "/containers/json" => container::list [containers];
     POST   "/containers/create" => container::create [containers, daemon];

@@ -27,6 +27,7 @@ mod sources;
 mod stage;
 mod step;
 mod turns;
+mod usage;
 
 pub use client::{Answer, Client};
 pub use context::{Body, Context, Source, open as open_context, unpack};
@@ -36,3 +37,4 @@ pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_e
 pub use prune::{Prunable, PruneOptions, Pruned};
 pub use request::{BuildRequest, Directory, Secret};
 pub use service::{Builds, Finished, OpenOptions, size_of};
+pub use usage::{Usage, note};

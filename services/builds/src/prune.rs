@@ -11,7 +11,7 @@ use events::Kind;
 use crate::{Builds, size_of};
 
 /// A cache mount, as BuildKit calls it.
-const CACHE_MOUNT: &str = "exec.cachemount";
+pub(crate) const CACHE_MOUNT: &str = "exec.cachemount";
 
 /// Something kept that nothing uses as long as this lives.
 pub struct Prunable {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use builds::{Prunable, size_of};
+use builds::{Prunable, Usage};
 use oci::digest::Digest;
 use tokio::sync::OwnedMutexGuard;
 
@@ -15,6 +15,8 @@ use crate::grpc::{Code, Status};
 pub(super) const TREE: &str = "tree";
 /// Copies that are kept; the one that was used least lately goes first.
 const MOST: usize = 32;
+/// Beside the files: how often the copy was used, and for which of the client's directories.
+const NOTES: &str = "notes";
 /// What BuildKit calls such copies.
 pub(crate) const SOURCE: &str = "source.local";
 /// Names of copies that no later build can use.
@@ -117,16 +119,18 @@ impl Kept {
         let base = Digest::sha256(format!("{shared_key}\0{name}")).hex()[..32].to_owned();
         let names = (0..MOST).map(|number| format!("{base}-{number}"));
         let mut free = names.filter_map(|name| Some((self.lock(&name).try_lock_owned().ok()?, name)));
-        let Some((lock, name)) = free.next() else {
+        let Some((lock, free_name)) = free.next() else {
             return self.private();
         };
-        let path = self.root.join(name);
+        let path = self.root.join(free_name);
         if !path.exists() {
             self.make_room();
         }
         let made = std::fs::create_dir_all(&path);
+        let noted = made.and_then(|()| builds::note(&path.join(NOTES), &format!("for {name}")));
         // Its time says when it was used last.
-        let used = made.and_then(|()| std::fs::File::open(&path)?.set_modified(std::time::SystemTime::now()));
+        let used =
+            noted.and_then(|()| std::fs::File::open(&path)?.set_modified(std::time::SystemTime::now()));
         used.map_err(|error| failed(&path, &error))?;
         Ok(KeptTree {
             path,
@@ -164,15 +168,15 @@ impl Kept {
         prunable.collect()
     }
 
-    /// What all copies are called, their sizes in bytes, and when they were used last.
-    pub(crate) fn list(&self) -> Vec<(String, u64, std::time::SystemTime, bool)> {
+    /// All copies.
+    pub(crate) fn list(&self) -> Vec<Usage> {
         let names = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         names
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let used = entry.metadata().ok()?.modified().ok()?;
                 let in_use = name.starts_with(PRIVATE) || self.lock(&name).try_lock_owned().is_err();
-                Some((name, size_of(&entry.path()), used, in_use))
+                let path = entry.path();
+                Usage::of(&path, SOURCE, "local source", &path.join(NOTES), in_use)
             })
             .collect()
     }
@@ -251,7 +255,12 @@ mod tests {
         assert_eq!(prune(&kept), 2);
         let again = |new_boot| Kept::open(folder.path().join("kept"), new_boot).unwrap();
         drop(kept.take("key", "context").unwrap());
-        assert_eq!(again(false).list().len(), 1);
+        let listed = again(false).list();
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|copy| (copy.description.as_str(), copy.count, copy.in_use))
+            .collect();
+        assert_eq!(listed, [("local source for context", 1, false)]);
         assert_eq!(
             again(true).list().len(),
             0,

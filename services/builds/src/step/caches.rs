@@ -13,7 +13,9 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use super::mounts::{Mounted, absolute, copied, found};
 use crate::BuildError;
 use crate::error::file;
+use crate::prune::CACHE_MOUNT;
 use crate::stage::Stage;
+use crate::{Usage, note};
 
 /// The caches of one daemon.
 #[derive(Debug)]
@@ -54,7 +56,8 @@ impl Caches {
         Arc::clone(locks.entry(name.to_owned()).or_default())
     }
 
-    /// A file whose time says when a cache was used last: the times of the directory itself are the steps'.
+    /// A file whose time says when a cache was used last: the times of the directory itself are the steps'. It says how
+    /// often that was, and where the cache was mounted.
     fn stamp(&self, name: &str) -> PathBuf {
         self.root.with_extension("used").join(name)
     }
@@ -63,6 +66,29 @@ impl Caches {
     pub(crate) fn forget(&self, name: &str) {
         // What stays says nothing of a cache that is not there.
         let _ = std::fs::remove_file(self.stamp(name));
+    }
+
+    /// Notes that a step has a cache at `target`.
+    fn note(&self, name: &str, target: &str) -> Result<(), BuildError> {
+        let _alone = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.stamp(name);
+        note(&stamp, target).map_err(file("write", &stamp))
+    }
+
+    /// All caches.
+    pub(crate) fn list(&self) -> Vec<Usage> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let all = entries.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let in_use = self.lock(&name).try_write_owned().is_err();
+            let stamp = self.stamp(&name);
+            let mut usage = Usage::of(&entry.path(), CACHE_MOUNT, "cached mount", &stamp, in_use)?;
+            if let Ok(used) = stamp.metadata().and_then(|stamp| stamp.modified()) {
+                usage.used = used;
+            }
+            Some(usage)
+        });
+        all.collect()
     }
 
     /// The caches that no step uses now, the one used least lately first.
@@ -166,8 +192,7 @@ impl Mounted {
                 renamed => renamed.map_err(file("make the cache", &path))?,
             }
         }
-        let stamp = caches.stamp(&name);
-        std::fs::write(&stamp, "").map_err(file("write", &stamp))?;
+        caches.note(&name, &target)?;
         self.add(&path, target, mount.read_only.unwrap_or(false));
         Ok(())
     }

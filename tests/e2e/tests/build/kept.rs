@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use e2e::{Client, Daemon, clients, daemon};
+use e2e::{Client, Daemon, clients, daemon, http};
 
 use super::build;
 
@@ -176,6 +176,30 @@ fn a_cache_may_begin_with_files_of_a_stage_and_prune_takes_what_is_asked_for() {
             .count()
     };
     assert_eq!(caches(), 2);
+    let listed = http::get(&daemon, "/v1.51/system/df?type=build-cache");
+    let mut mounts: Vec<_> = listed["BuildCache"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|record| record["Type"] == "exec.cachemount")
+        .map(|record| {
+            (
+                record["Description"].as_str(),
+                record["UsageCount"].as_i64(),
+                record["InUse"].as_bool(),
+            )
+        })
+        .collect();
+    mounts.sort_unstable();
+    let (both, once) = ("cached mount /c", "cached mount /other");
+    assert_eq!(
+        mounts,
+        [
+            (Some(both), Some(2), Some(false)),
+            (Some(once), Some(1), Some(false))
+        ],
+        "{listed}"
+    );
     dhow.ok(["builder", "prune", "--force", "--filter", "until=24h"]);
     dhow.ok(["builder", "prune", "--force", "--filter", "type=source.local"]);
     dhow.ok(["builder", "prune", "--force", "--keep-storage", "1gb"]);

@@ -180,8 +180,29 @@ fn a_file_that_did_not_change_is_not_sent_again() {
         (2, 0.0),
         "{third:?}"
     );
-    let pruned = docker.ok(["builder", "prune", "--force"]);
+    // What is there is what a prune takes away.
+    let usage = docker.ok([
+        "system",
+        "df",
+        "--format",
+        "{{.Type}}={{.TotalCount}}={{.Size}}={{.Reclaimable}}",
+    ]);
+    let row = usage.lines().find_map(|line| line.strip_prefix("Build Cache="));
+    let row: Vec<_> = row.expect("the build cache").split('=').collect();
+    let records = docker.ok(["system", "df", "--verbose"]);
+    assert_eq!(
+        records.matches(" source.local ").count().to_string(),
+        row[0],
+        "{records}"
+    );
+    let pruned = docker.ok(["builder", "prune", "--force", "--all"]);
     assert!(pruned.contains("Total reclaimed space: 3."), "{pruned}");
+    let reclaimed = format!("Total reclaimed space: {}", row[1]);
+    assert!(
+        row[1] == row[2] && pruned.contains(&reclaimed),
+        "{usage}
+{pruned}"
+    );
     let fourth = build(&docker, context.path(), &[]);
     assert!(
         worked(&fourth).contains("CACHED") && transferred(&fourth) > 3e6,
