@@ -2,9 +2,11 @@
 #![allow(clippy::print_stdout)] // what a test has to say goes to its log
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Mutex, OnceLock};
 
 use e2e::{Client, Daemon, LONGEST, Leftovers, clients, daemon, tree, until};
@@ -85,7 +87,7 @@ impl Empty {
 ///
 /// Covers pull, push, create, start, exec, stop, restart, rm, load, tag, commit, build, squash, rmi, networks and volumes, named and
 /// anonymous.
-const STORY: [&str; 29] = [
+const STORY: [&str; 32] = [
     "pull --quiet REGISTRY/busybox",
     "push --quiet REGISTRY/busybox",
     "rmi REGISTRY/busybox",
@@ -105,6 +107,8 @@ const STORY: [&str; 29] = [
     "rm --force two",
     "run --name three made true",
     "rm --volumes three",
+    "build --quiet --tag piped - < context/Dockerfile",
+    "rmi piped",
     "build --quiet --tag built context",
     "image squash built squashed",
     "rmi squashed",
@@ -115,6 +119,7 @@ const STORY: [&str; 29] = [
     "rmi second busybox",
     "run --rm --pull always --quiet REGISTRY/busybox true",
     "rmi REGISTRY/busybox",
+    "builder prune --all --force",
 ];
 
 /// Tells the story until the daemon dies; whether it did.
@@ -152,8 +157,15 @@ fn registry() -> &'static fake_registry::Registry {
 fn tell(docker: &Client, daemon: &Daemon, line: &str) -> e2e::Output {
     let registry = registry().address().to_string();
     let line = line.replace("REGISTRY", &registry);
+    let (line, input) = match line.split_once(" < ") {
+        Some((line, file)) => (
+            line,
+            File::open(daemon.folder().join(file)).expect("input").into(),
+        ),
+        None => (line.as_str(), Stdio::null()),
+    };
     let mut command = docker.command(line.split(' '));
-    command.current_dir(daemon.folder());
+    command.current_dir(daemon.folder()).stdin(input);
     e2e::Output::of(&command.output().expect("starting the client"))
 }
 
@@ -277,6 +289,8 @@ fn remove_everything(docker: &Client) {
             docker.ok([noun, "rm", &name]);
         }
     }
+    // What builds have kept for the next one.
+    docker.ok(["builder", "prune", "--all", "--force"]);
     // Newest first, so that children go before their parents.
     let mut images = lines(docker, "image ls --quiet --no-trunc");
     images.dedup();
