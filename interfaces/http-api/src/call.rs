@@ -5,10 +5,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
 use hyper::body::Body as _;
-use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
+use crate::body::RequestBody;
 use crate::error::Failure;
 use crate::hijack::Hijacker;
 use crate::query::Query;
@@ -27,7 +27,7 @@ pub(crate) struct Call {
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body.
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
     /// The way to the raw connection.
     pub(crate) hijacker: Hijacker,
 }
@@ -102,12 +102,6 @@ impl Call {
             "unsupported Content-Type header ({text}): must be 'application/json'"
         )))
     }
-}
-
-/// Reads a body to its end in a task of its own. A client that is still sending would not see the reply if its
-/// connection were closed under it.
-pub(crate) fn drain(mut body: Incoming) {
-    tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
 }
 
 /// The failure for a body that is no JSON of the right shape.

@@ -7,6 +7,7 @@
 //! Start at `routes.rs`: every endpoint is one line there. `server.rs` accepts connections, `hijack.rs` gives the
 //! raw socket of an attach or exec to whoever serves its stream.
 
+mod body;
 mod buildkit;
 mod builds;
 mod call;

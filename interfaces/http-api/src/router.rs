@@ -5,10 +5,10 @@ use std::pin::Pin;
 
 use api_types::ApiVersion;
 use fault::Kind;
-use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request};
 
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::error::Failure;
 use crate::hijack::Hijacker;
@@ -31,7 +31,7 @@ pub(crate) struct Route {
 
 impl Api {
     /// Answers one request.
-    pub(crate) async fn handle(&self, request: Request<Incoming>, hijacker: Hijacker) -> Reply {
+    pub(crate) async fn handle(&self, request: Request<RequestBody>, hijacker: Hijacker) -> Reply {
         let mut reply = match self.dispatch(request, hijacker).await {
             Ok(reply) => reply,
             Err(failure) => reply::failure(&failure),
@@ -48,7 +48,7 @@ impl Api {
         reply
     }
 
-    async fn dispatch(&self, request: Request<Incoming>, hijacker: Hijacker) -> Outcome {
+    async fn dispatch(&self, request: Request<RequestBody>, hijacker: Hijacker) -> Outcome {
         let (parts, body) = request.into_parts();
         let path = unescape(parts.uri.path(), false).ok_or_else(|| Failure::bad("malformed path"))?;
         let (version, path) = split_version(&path);

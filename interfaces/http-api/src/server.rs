@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use self::first_line::FirstLine;
+use crate::body::RequestBody;
 use crate::hijack::{Hijacker, Taken};
 use crate::reply::Reply;
 use crate::routes::Api;
@@ -86,12 +87,12 @@ pub async fn serve(listener: Listener, api: Arc<Api>, mut stop: watch::Receiver<
 /// Speaks HTTP on one connection until it closes or a handler takes it away.
 pub(crate) async fn connection<H, F>(socket: Socket, handle: H, mut stop: watch::Receiver<bool>)
 where
-    H: Fn(Request<Incoming>, Hijacker) -> F,
+    H: Fn(Request<RequestBody>, Hijacker) -> F,
     F: Future<Output = Reply>,
 {
     let (hijacker, mut claims) = Hijacker::new();
-    let service = service_fn(move |request| {
-        let answer = handle(request, hijacker.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = handle(request.map(RequestBody::new), hijacker.clone());
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let mut builder = http1::Builder::new();

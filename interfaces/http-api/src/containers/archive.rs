@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::call::{Call, drain};
+use crate::call::Call;
 use crate::error::Failure;
 use crate::reply::{self, Outcome, Reply};
 
@@ -72,13 +72,7 @@ pub(crate) async fn put_archive(containers: Arc<Containers>, mut call: Call) -> 
         // Since 1.30.
         copy_uid_gid: call.version.at_least(30) && call.query.flag("copyUIDGID"),
     };
-    let mut sink = match containers.put_archive(call.name(), request).await {
-        Ok(sink) => sink,
-        Err(error) => {
-            drain(call.body);
-            return Err(error.into());
-        }
-    };
+    let mut sink = containers.put_archive(call.name(), request).await?;
     while let Some(frame) = call.body.frame().await {
         let frame = frame.map_err(|e| Failure::bad(format!("read the request body: {e}")))?;
         if let Some(data) = frame.data_ref()
@@ -87,7 +81,6 @@ pub(crate) async fn put_archive(containers: Arc<Containers>, mut call: Call) -> 
             break;
         }
     }
-    drain(call.body);
     sink.finish().await?;
     reply::empty(StatusCode::OK)
 }

@@ -4,18 +4,18 @@ use std::io::{Read, Write};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::*;
+use crate::body::RequestBody;
 use crate::reply::{self, Reply};
 use crate::server::connection;
 
 /// Reads the body, takes the connection, writes a head, and then sends back in capitals what comes in.
-async fn shout(request: Request<Incoming>, hijacker: Hijacker) -> Reply {
+async fn shout(request: Request<RequestBody>, hijacker: Hijacker) -> Reply {
     if request.uri().path() == "/plain" {
         return reply::with_type(StatusCode::OK, "text/plain", "<body>");
     }

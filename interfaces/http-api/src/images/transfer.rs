@@ -13,12 +13,12 @@ use bytes::Bytes;
 use futures_util::stream::{self, unfold};
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
 use super::platforms::{Platforms, asked, platform};
 use super::registry;
-use crate::call::{Call, drain};
+use crate::body::RequestBody;
+use crate::call::Call;
 use crate::error::Failure;
 use crate::reply::{self, Outcome};
 
@@ -28,14 +28,14 @@ const LINES: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// A request's body for a synchronous reader; a task feeds it until the reader is dropped.
-pub(crate) fn reader(mut body: Incoming) -> InputReader {
+pub(crate) fn reader(mut body: RequestBody) -> InputReader {
     let (sender, reader) = input();
     tokio::spawn(async move {
         while let Some(frame) = body.frame().await {
             match frame.map(|f| f.into_data()) {
                 Ok(Ok(data)) => {
                     if !sender.send(data).await {
-                        return drain(body);
+                        return;
                     }
                 }
                 Ok(Err(_trailers)) => {}
@@ -137,14 +137,7 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
     if !call.query.text("fromImage").is_empty() {
         return registry::pull(images, call).await;
     }
-    let options = match import_options(&call) {
-        Ok(options) => options,
-        Err(failure) => {
-            // The client may be sending its archive already.
-            drain(call.body);
-            return Err(failure);
-        }
-    };
+    let options = import_options(&call)?;
     match call.query.text("fromSrc") {
         "-" => {}
         "" => return Err(Failure::bad("either fromImage or fromSrc must be given")),
