@@ -189,7 +189,10 @@ pub(crate) fn count(text: &str) -> Count {
 pub(crate) fn report(count: Count, log: &Path) {
     let text = fs::read_to_string(log).unwrap_or_default();
     if count.failed > 0 {
-        failures(&text).iter().for_each(|name| println!("        {name}"));
+        for name in failures(&text) {
+            println!("        {name}");
+            last_words(&text, name).for_each(|line| println!("            {line}"));
+        }
         for line in text.lines().filter(|line| line.starts_with("error")) {
             println!("        {line}");
         }
@@ -221,6 +224,19 @@ fn failures(text: &str) -> Vec<&str> {
     all
 }
 
+/// What a failed test said at last: whoever has only these lines shall see why it failed.
+fn last_words<'t>(text: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
+    const LINES: usize = 12;
+    let heading = format!("---- {name} stdout ----");
+    let said = text.lines().skip_while(move |line| *line != heading).skip(1);
+    let said: Vec<&str> = said
+        .take_while(|line| !line.starts_with("---- ") && *line != "failures:")
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let skipped = said.len().saturating_sub(LINES);
+    said.into_iter().skip(skipped)
+}
+
 impl Count {
     pub(crate) fn add(&mut self, other: Count) {
         self.passed += other.passed;
@@ -248,5 +264,7 @@ mod tests {
             failures:\n    a::bad\n    worse\n\ntest result: FAILED. 1 passed; 2 failed\n\
             successes:\n    b::good\n\ntest result: ok. 1 passed; 0 failed\n";
         assert_eq!(failures(text), ["a::bad", "worse"]);
+        assert_eq!(last_words(text, "a::bad").collect::<Vec<_>>(), ["    at here"]);
+        assert_eq!(last_words(text, "worse").count(), 0);
     }
 }

@@ -1,7 +1,10 @@
 //! The exec face.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
+use monitor::channel::ChannelError;
 use monitor::plan::{ExitRecord, Stdio, UserLookup};
 use monitor::protocol::{Attach, Framing, Report, Request};
 
@@ -69,17 +72,37 @@ fn missing() {
     let (container, pid) = running();
     let plan = container.exec_plan(pid, &["nosuch"]);
     let (mut exec, spawned) = container.exec(&plan);
-    let client = exec.attach(everything(1));
-    exec.send(&Request::Start);
+    let (client, theirs) = UnixStream::pair().expect("pair");
+    // It may have failed and ended by now, or end before it takes the client; then it has none to tell, as it says.
+    for (request, fd) in [
+        (Request::Attach(everything(1)), Some(theirs.as_fd())),
+        (Request::Start, None),
+    ] {
+        match exec.channel.send(&request, fd.as_slice()) {
+            Ok(()) | Err(ChannelError::Closed) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    drop(theirs);
+    let mut attached = false;
     let failure = exec.wait(|report| match report {
         Report::StartFailed(failure) | Report::CreateFailed(failure) => Some(failure.clone()),
+        Report::Attached { .. } => {
+            attached = true;
+            None
+        }
         _ => None,
     });
     assert_eq!(failure.exit_code, 127);
     let text = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nosuch\": executable file \
                 not found in $PATH: unknown";
     assert_eq!(failure.message, text);
-    assert_eq!(String::from_utf8_lossy(&frames(client).0), format!("{text}\r\n"));
+    let told = if attached {
+        format!("{text}\r\n")
+    } else {
+        String::new()
+    };
+    assert_eq!(String::from_utf8_lossy(&frames(client).0), told);
     linux::process::wait(&spawned.pidfd).expect("wait");
 }
 
