@@ -2,8 +2,8 @@
 //!
 //! The runs of the engines are interleaved, and each round begins with another engine, so that a busy moment of the machine
 //! and the aftermath of a neighbour's run hit all of them; medians are compared. Each engine has roots and a network
-//! namespace of its own and is ended afterwards. `engines` starts them, `rows` and `builds` are the works that are measured, `runtimes`
-//! the OCI runtimes alone, `resources` counts memory and bytes, `table` prints.
+//! namespace of its own and is ended afterwards. `engines` starts them, `rows` and `builds` are the works that are measured,
+//! `runtimes` the OCI runtimes alone, `resources` counts memory and bytes, `table` prints.
 
 mod builds;
 mod engines;
@@ -15,10 +15,11 @@ mod runtimes;
 mod table;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use tempfile::TempDir;
 
 use crate::{build, packages};
 use engines::Engine;
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     engines: Vec<String>,
     /// Use the binaries of this folder, without building
     #[arg(long, num_args = 0..=1, default_missing_value = "target/release")]
-    built: Option<std::path::PathBuf>,
+    built: Option<PathBuf>,
     /// Print the names of the rows
     #[arg(long)]
     list: bool,
@@ -53,6 +54,21 @@ impl Arguments {
     fn wants(&self, name: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|word| name.contains(word.as_str()))
     }
+
+    /// The folder of the binaries that are measured; they are built if none was named.
+    fn binaries(&self) -> Result<PathBuf> {
+        match &self.built {
+            Some(folder) => Ok(folder.canonicalize()?),
+            None => build::release(),
+        }
+    }
+}
+
+fn workplace() -> Result<TempDir> {
+    let folder = tempfile::Builder::new()
+        .prefix("dhow-bench-")
+        .tempdir_in("/tmp")?;
+    Ok(folder)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -85,14 +101,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "runc",
         "iproute2",
     ])?;
-    let binaries = match &arguments.built {
-        Some(folder) => folder.canonicalize()?,
-        None => build::release()?,
-    };
+    let binaries = arguments.binaries()?;
     let begun = Instant::now();
-    let work = tempfile::Builder::new()
-        .prefix("dhow-bench-")
-        .tempdir_in("/tmp")?;
+    let work = workplace()?;
     let engines = start(arguments, &binaries, work.path())?;
     let mut table = Table::new(&engines);
     let timed = rows::ROWS.iter().chain(builds::ROWS);
@@ -133,13 +144,8 @@ fn start(arguments: &Arguments, binaries: &Path, work: &Path) -> Result<Vec<Engi
 
 /// The table of the OCI runtimes, which needs no engine.
 fn only_runtimes(arguments: &Arguments) -> Result<()> {
-    let binaries = match &arguments.built {
-        Some(folder) => folder.canonicalize()?,
-        None => build::release()?,
-    };
-    let work = tempfile::Builder::new()
-        .prefix("dhow-bench-")
-        .tempdir_in("/tmp")?;
+    let binaries = arguments.binaries()?;
+    let work = workplace()?;
     let subjects = runtimes::subjects(&binaries);
     let mut table = Table::of_runtimes(&subjects);
     let wants = |name: &str| arguments.wants(name);
@@ -150,13 +156,8 @@ fn only_runtimes(arguments: &Arguments) -> Result<()> {
 
 /// The table of the registries, which needs no engine.
 fn registries(arguments: &Arguments) -> Result<()> {
-    let binaries = match &arguments.built {
-        Some(folder) => folder.canonicalize()?,
-        None => build::release()?,
-    };
-    let work = tempfile::Builder::new()
-        .prefix("dhow-bench-")
-        .tempdir_in("/tmp")?;
+    let binaries = arguments.binaries()?;
+    let work = workplace()?;
     let table = registry::run(&binaries, work.path(), arguments.runs.min(5))?;
     println!("\n{}", table.join("\n"));
     Ok(())

@@ -1,7 +1,8 @@
 //! Binds that the parent makes and the init puts in place.
 //!
-//! A mount can be cloned in its own mount namespace only (open_tree(2)), and the init is in its own by then. In a user namespace of its own, the container's root may not see what a bind shows; and only who has rights over the
-//! file system may shift the owners of a mount (config.md, "uidMappings" of a mount; mount_setattr(2)).
+//! A mount can be cloned in its own mount namespace only (open_tree(2)), and the init is in its own by then. In a user
+//! namespace of its own, the container's root may not see what a bind shows; and only who has rights over the file system
+//! may shift the owners of a mount (config.md, "uidMappings" of a mount; mount_setattr(2)).
 
 use std::ffi::CStr;
 use std::fs::File;

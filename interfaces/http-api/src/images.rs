@@ -87,7 +87,9 @@ pub(crate) async fn remove(images: Arc<Images>, call: Call) -> Outcome {
     // One store, one platform of each image: to name another one is to name an image that is not here.
     let platforms = call.query.all("platforms").filter(|_| call.version.at_least(50));
     let platforms = platforms.map(platforms::parse).collect::<Result<Vec<_>, _>>()?;
-    images.resolve(call.name())?.check_platform(&platforms)?;
+    if !platforms.is_empty() {
+        images.resolve(call.name())?.check_platform(&platforms)?;
+    }
     let options = RemoveOptions {
         force: call.query.flag("force"),
         no_prune: call.query.flag("noprune"),

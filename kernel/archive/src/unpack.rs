@@ -87,8 +87,7 @@ pub struct UnpackOptions<'a> {
     /// Called for every entry before anything is done with it; may rename it, change its owner or leave it out.
     pub on_entry: Option<&'a mut OnEntry<'a>>,
     /// Finds files that need not be written again: one that has what the entry says (size, permissions, owner, time) is
-    /// linked, or its data shared where the file system can do that. It must have the data of the entry and must never
-    /// be changed.
+    /// linked, where the file system can do that. It must have the data of the entry and must never be changed.
     pub links: Option<&'a mut FindLink<'a>>,
     /// Receives the tar-split record.
     pub record: Option<Recorder<'a>>,

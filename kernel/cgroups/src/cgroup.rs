@@ -519,8 +519,8 @@ fn pass_down(dir: &Dir, controller: &str, top: bool) -> Result<()> {
         }
         return dir.write("cgroup.subtree_control", &value);
     }
-    // A controller that cannot be delegated (cpu with real-time tasks about, a threaded parent, a group of root's) is only missed by
-    // those who set its limits, and they get `NoController`.
+    // A controller that cannot be delegated (cpu with real-time tasks about, a threaded parent, a group of root's) is only
+    // missed by those who set its limits, and they get `NoController`.
     match refused.0.raw_os_error() {
         Some(22) | Some(16) | Some(95) | Some(2) | Some(13) => Ok(()),
         _ => Err(Error::Write {

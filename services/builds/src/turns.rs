@@ -39,6 +39,8 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -53,20 +55,11 @@ mod tests {
         drop(turns.take(Some(&Digest::sha256("")), &step("a")).await);
         let same = step("a");
         let mut second = Box::pin(turns.take(None, &same));
-        assert!(futures_now(&mut second).await.is_none());
+        assert!((&mut second).now_or_never().is_none());
         drop(first);
         let (second, waited) = second.await;
         assert!(waited);
         drop(second);
         assert!(turns.0.lock().unwrap().len() <= 1, "what is over is forgotten");
-    }
-
-    /// What a future has by now.
-    async fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
-            std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
-            std::task::Poll::Pending => std::task::Poll::Ready(None),
-        })
-        .await
     }
 }

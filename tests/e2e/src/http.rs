@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -79,6 +80,38 @@ pub fn get(daemon: &Daemon, path: &str) -> Value {
     let reply = request(daemon, "GET", path, None);
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
     reply.json()
+}
+
+/// A JSON document as part of a path.
+pub fn escaped(value: &Value) -> String {
+    let text = value.to_string();
+    text.bytes()
+        .map(|b| match b.is_ascii_alphanumeric() {
+            true => char::from(b).to_string(),
+            false => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+/// The actions of all events so far that pass the filters, as a client of this version sees them.
+///
+/// # Panics
+/// When the daemon does not answer with events.
+pub fn actions(daemon: &Daemon, version: &str, filters: &Value) -> Vec<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    let path = format!(
+        "/{version}/events?since=1&until={}.{:09}&filters={}",
+        now.as_secs(),
+        now.subsec_nanos(),
+        escaped(filters)
+    );
+    let text = request(daemon, "GET", &path, None).text();
+    let events = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    events
+        .map(|event| event["Action"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// Takes a reply apart.

@@ -9,22 +9,10 @@ mod networks;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use e2e::{Daemon, http, shared_daemon, until};
+use e2e::http::{self, actions, escaped};
+use e2e::{Daemon, shared_daemon, until};
 use serde_json::{Value, json};
-
-/// For the path of a request.
-fn escaped(value: &Value) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric();
-    let text = value.to_string();
-    text.bytes()
-        .map(|b| match plain(b) {
-            true => char::from(b).to_string(),
-            false => format!("%{b:02X}"),
-        })
-        .collect()
-}
 
 fn send(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>, status: u16) -> Value {
     let reply = http::request(daemon, method, path, body);
@@ -118,24 +106,6 @@ fn rest(mut stream: UnixStream) -> Vec<u8> {
     all
 }
 
-/// What has happened so far and passes the filters.
-fn actions(daemon: &Daemon, version: &str, filters: Value) -> Vec<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    let path = format!(
-        "/{version}/events?since=1&until={}.{:09}&filters={}",
-        now.as_secs(),
-        now.subsec_nanos(),
-        escaped(&filters)
-    );
-    let text = http::request(daemon, "GET", &path, None).text();
-    let events = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("an event"));
-    events
-        .map(|event| event["Action"].as_str().unwrap_or_default().to_owned())
-        .collect()
-}
-
 #[test]
 fn a_terminal_has_its_size_from_the_beginning_since_1_42() {
     let Some(daemon) = shared_daemon() else { return };
@@ -218,7 +188,7 @@ fn the_signal_of_a_stop_is_heard_since_1_42() {
         let path = format!("/{version}/containers/signalled/{how}?signal=USR1&t=-1");
         send(&daemon, "POST", &path, None, 204);
         let died = json!({ "container": [id], "event": ["die"], "label": [format!("exitCode={code}")] });
-        until("the end", || !actions(&daemon, "v1.56", died.clone()).is_empty());
+        until("the end", || !actions(&daemon, "v1.56", &died).is_empty());
         remove(&daemon, "signalled");
     }
 }
@@ -309,7 +279,7 @@ fn whoever_detaches_is_told_to_those_who_listen() {
     rest(stream);
     let told = |action: &str| {
         let filters = json!({ "container": ["left"], "event": [action] });
-        !actions(&daemon, "v1.24", filters).is_empty()
+        !actions(&daemon, "v1.24", &filters).is_empty()
     };
     until("both were told", || told("detach") && told("exec_detach"));
     remove(&daemon, "left");

@@ -1,7 +1,5 @@
 //! What a request means and shows depends on the version that it names: each case before and since its version.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use e2e::{Daemon, daemon, http};
 use serde_json::{Value, json};
 
@@ -100,21 +98,7 @@ fn events_that_came_later_are_not_shown_to_older_clients() {
     run(&daemon, "box", &["sleep", "1000"]);
     exec(&daemon, "v1.56", "box", &json!({}));
     post(&daemon, "/volumes/prune", None);
-    let actions = |version: &str| -> Vec<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-        let path = format!(
-            "/{version}/events?since=1&until={}.{:09}",
-            now.as_secs(),
-            now.subsec_nanos()
-        );
-        let text = http::request(&daemon, "GET", &path, None).text();
-        let events = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("an event"));
-        events
-            .map(|event| event["Action"].as_str().unwrap_or_default().to_owned())
-            .collect()
-    };
+    let actions = |version: &str| http::actions(&daemon, version, &json!({}));
     // The end of an exec is told behind the end of its stream.
     e2e::until("the end of the exec", || {
         actions("v1.56").iter().any(|a| a == "exec_die")

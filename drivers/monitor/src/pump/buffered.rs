@@ -42,6 +42,14 @@ struct WriterProcess {
     watch: Watch,
 }
 
+impl WriterProcess {
+    /// Without the socket it ends; waits until it has.
+    fn end(self) {
+        drop(self.socket);
+        let _ = linux::process::wait(&self.pidfd);
+    }
+}
+
 impl Buffered {
     pub(crate) fn new(limit: u64, position: Position, spawned: Spawned) -> Result<Self, ChannelError> {
         spawned.control.set_nonblocking(true)?;
@@ -146,8 +154,7 @@ impl Buffered {
     /// What waits is lost.
     fn ended(&mut self) -> Result<(), EndedError> {
         if let Some(writer) = self.writer.take() {
-            drop(writer.socket);
-            let _ = linux::process::wait(&writer.pidfd);
+            writer.end();
         }
         self.buffer = Buffer::new(0);
         Err(EndedError)
@@ -176,8 +183,7 @@ impl Buffered {
             }
         }
         if let Some(writer) = self.writer.take() {
-            drop(writer.socket);
-            let _ = linux::process::wait(&writer.pidfd);
+            writer.end();
         }
         result
     }

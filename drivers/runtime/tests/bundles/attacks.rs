@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use linux::Errno;
 use oci::runtime::Process;
@@ -196,25 +197,46 @@ fn a_false_proc_gets_nothing_written() {
     assert_eq!(std::fs::read_to_string(parameter).expect("file"), "old");
 }
 
+/// A program that makes `swap` in a volume a directory and a link to the outside by turns, as quickly as it can.
+struct Swapper(std::process::Child);
+
+impl Swapper {
+    /// `first` makes the directory `swap`.
+    fn start(first: &str, volume: &Path, outside: &Path) -> Self {
+        let target = format!("/../../../../../..{}", outside.display());
+        symlink(target, volume.join("link")).expect("link");
+        let script = format!(
+            "cd \"$1\"; {first}; while :; do mv -T link other; mv -T swap link; mv -T other swap; \
+             mv -T link other; mv -T swap link; mv -T other swap; done"
+        );
+        let child = std::process::Command::new("sh")
+            .args(["-c", &script, "sh"])
+            .arg(volume)
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        Self(child.expect("sh"))
+    }
+}
+
+impl Drop for Swapper {
+    fn drop(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("ended");
+    }
+}
+
+fn assert_not_mounted(outside: &Path) {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!mounts.contains(&outside.display().to_string()), "{mounts}");
+}
+
 /// CVE-2021-30465: a directory of a volume becomes a link between the check of a mount's target and the mount.
 fn a_mount_target_that_is_swapped_stays_inside() {
     let outside = tempfile::tempdir().expect("outside");
     let volume = tempfile::tempdir().expect("volume");
     let place = |name: &str| volume.path().join(name);
     std::fs::create_dir(place("real")).expect("mkdir");
-    symlink(
-        format!("/../../../../../..{}", outside.path().display()),
-        place("link"),
-    )
-    .expect("link");
-    let script = "cd \"$1\"; mkdir swap; while :; do mv -T link other; mv -T swap link; mv -T other swap; \
-                  mv -T link other; mv -T swap link; mv -T other swap; done";
-    let mut swapper = std::process::Command::new("sh")
-        .args(["-c", script, "sh"])
-        .arg(volume.path())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("sh");
+    let swapper = Swapper::start("mkdir swap", volume.path(), outside.path());
     let mut bundle = Bundle::script("true");
     let path = volume.path().to_str().expect("utf-8").to_owned();
     bundle.mount("/volume", "bind", &path, &["bind"]);
@@ -226,13 +248,8 @@ fn a_mount_target_that_is_swapped_stays_inside() {
         }
         assert_eq!(std::fs::read_dir(outside.path()).expect("read").count(), 0);
     }
-    swapper.kill().expect("killed");
-    swapper.wait().expect("ended");
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(
-        !mounts.contains(&outside.path().display().to_string()),
-        "{mounts}"
-    );
+    drop(swapper);
+    assert_not_mounted(outside.path());
 }
 
 /// CVE-2025-31133, by way of a race: what is to be hidden or made read-only becomes a link to the outside meanwhile.
@@ -247,19 +264,7 @@ fn a_protected_path_that_is_swapped_stays_inside() {
     for name in ["secret", "other"] {
         std::fs::write(place("real").join(name), "of the container").expect("file");
     }
-    symlink(
-        format!("/../../../../../..{}", outside.path().display()),
-        place("link"),
-    )
-    .expect("link");
-    let script = "cd \"$1\"; mv -T real swap; while :; do mv -T link other; mv -T swap link; mv -T other swap; \
-                  mv -T link other; mv -T swap link; mv -T other swap; done";
-    let mut swapper = std::process::Command::new("sh")
-        .args(["-c", script, "sh"])
-        .arg(volume.path())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("sh");
+    let swapper = Swapper::start("mv -T real swap", volume.path(), outside.path());
     let mut bundle = Bundle::script("cat /volume/swap/secret /volume/link/secret 2>/dev/null; echo end");
     let path = volume.path().to_str().expect("utf-8").to_owned();
     bundle.mount("/volume", "bind", &path, &["bind"]);
@@ -275,13 +280,8 @@ fn a_protected_path_that_is_swapped_stays_inside() {
         assert_eq!(kept, "of the host");
         std::fs::write(outside.path().join("other"), "of the host").expect("writable");
     }
-    swapper.kill().expect("killed");
-    swapper.wait().expect("ended");
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(
-        !mounts.contains(&outside.path().display().to_string()),
-        "{mounts}"
-    );
+    drop(swapper);
+    assert_not_mounted(outside.path());
 }
 
 /// CVE-2022-0492: the release agent of a version 1 hierarchy runs on the host.

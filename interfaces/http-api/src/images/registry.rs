@@ -120,16 +120,14 @@ pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
     let found = images
         .search(call.query.text("term"), limit, &credentials(&call)?)
         .await?;
+    let search = Search {
+        official,
+        automated,
+        stars,
+    };
     let found: Vec<Found> = found
         .into_iter()
-        .filter(|found| {
-            Search {
-                official,
-                automated,
-                stars,
-            }
-            .wants(found)
-        })
+        .filter(|found| search.wants(found))
         .map(|found| Found {
             is_automated: false,
             ..found

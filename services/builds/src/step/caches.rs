@@ -1,6 +1,7 @@
 //! `RUN --mount=type=cache`: directories that outlive builds.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,16 +83,22 @@ impl Caches {
             let name = entry.file_name().into_string().ok()?;
             let in_use = self.lock(&name).try_write_owned().is_err();
             let stamp = self.stamp(&name);
-            let mut usage = Usage::of(&entry.path(), CACHE_MOUNT, "cached mount", &stamp, in_use)?;
-            if let Ok(used) = stamp.metadata().and_then(|stamp| stamp.modified()) {
-                usage.used = used;
-            }
-            Some(usage)
+            let usage = Usage::of(&entry.path(), CACHE_MOUNT, "cached mount", &stamp, in_use)?;
+            Some(Usage {
+                used: self.used(&name, &entry)?,
+                ..usage
+            })
         });
         all.collect()
     }
 
-    /// The caches that no step uses now, the one used least lately first.
+    /// When a step had a cache last; one of before such things were noted says it itself.
+    fn used(&self, name: &str, entry: &DirEntry) -> Option<SystemTime> {
+        let stamp = self.stamp(name).metadata().or_else(|_| entry.metadata());
+        stamp.ok()?.modified().ok()
+    }
+
+    /// The caches that no step uses now.
     pub(crate) fn idle(&self) -> Vec<Idle> {
         let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         let idle = entries.filter_map(|entry| {
@@ -99,19 +106,11 @@ impl Caches {
             Some(Idle {
                 _lock: Lock::Alone(self.lock(&name).try_write_owned().ok()?),
                 path: entry.path(),
-                used: self
-                    .stamp(&name)
-                    .metadata()
-                    .or_else(|_| entry.metadata())
-                    .ok()?
-                    .modified()
-                    .ok()?,
+                used: self.used(&name, &entry)?,
                 name,
             })
         });
-        let mut idle: Vec<Idle> = idle.collect();
-        idle.sort_by_key(|cache| cache.used);
-        idle
+        idle.collect()
     }
 
     /// Waits for a cache as its mount says; its name with its lock.

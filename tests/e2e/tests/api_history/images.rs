@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use e2e::http::escaped;
 use e2e::{http, shared_daemon};
 use serde_json::{Value, json};
 
-use crate::{create, escaped, get, post, remove, rest, send};
+use crate::{create, get, post, remove, rest, send};
 
 #[test]
 fn lists_of_images_hear_and_tell_more_with_each_version() {

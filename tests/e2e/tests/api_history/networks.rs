@@ -1,9 +1,10 @@
 //! Networks and endpoints, and what is refused before it can fail.
 
+use e2e::http::escaped;
 use e2e::shared_daemon;
 use serde_json::{Value, json};
 
-use crate::{create, escaped, exec, get, post, remove, run, send, start};
+use crate::{create, exec, get, post, remove, run, send, start};
 
 #[test]
 fn networks_are_made_shown_and_found_as_the_version_says() {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use client::Body;
-use tokio::sync::mpsc;
+
+use crate::streams::{self, PIECE};
 
 /// The name that a path has in its directory, also if it is written `.` or `..`.
 pub(super) fn own_name(path: &Path, written: &str) -> String {
@@ -25,51 +25,31 @@ pub(super) fn own_name(path: &Path, written: &str) -> String {
 
 /// Sends `path` under the name `top`; the bytes of its files are counted.
 pub(super) fn body(path: PathBuf, top: String, follow: bool, counter: Arc<AtomicU64>) -> Body {
-    let (sender, receiver) = mpsc::channel(8);
-    std::thread::spawn(move || {
-        let out = Pieces {
-            sender: sender.clone(),
-            buffer: Vec::with_capacity(LIMIT),
-            counter,
-        };
-        if let Err(error) = pack(&path, &top, follow, out) {
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    Body::Chunks(receiver)
+    streams::written_by(move |pieces| {
+        let counted = Counted { pieces, counter };
+        Ok(pack(&path, &top, follow, counted)?.pieces)
+    })
 }
 
-const LIMIT: usize = 256 * 1024;
-
-/// Gathers what the archive writes into pieces for the connection.
-struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
+/// Counts what the archive writes.
+struct Counted<W> {
+    pieces: W,
     counter: Arc<AtomicU64>,
 }
 
-impl Write for Pieces {
+impl<W: Write> Write for Counted<W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(data);
-        self.counter.fetch_add(data.len() as u64, Ordering::Relaxed);
-        if self.buffer.len() >= LIMIT {
-            self.flush()?;
-        }
-        Ok(data.len())
+        let written = self.pieces.write(data)?;
+        self.counter.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(LIMIT)));
-        self.sender
-            .blocking_send(Ok(piece))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.pieces.flush()
     }
 }
 
-fn pack(path: &Path, top: &str, follow: bool, out: impl Write) -> io::Result<()> {
+fn pack<W: Write>(path: &Path, top: &str, follow: bool, out: W) -> io::Result<W> {
     let mut archive = tar::Builder::new(out);
     archive.follow_symlinks(false);
     let path = if follow {
@@ -79,7 +59,7 @@ fn pack(path: &Path, top: &str, follow: bool, out: impl Write) -> io::Result<()>
     };
     let mut links = std::collections::HashMap::new();
     add(&mut archive, &path, Path::new(top), &mut links)?;
-    archive.into_inner()?.flush()
+    archive.into_inner()
 }
 
 type Links = std::collections::HashMap<(u64, u64), PathBuf>;
@@ -121,7 +101,7 @@ fn add(
     if kind.is_file() {
         // No more than the size in the header, should the file grow meanwhile.
         let file = std::fs::File::open(path)?.take(meta.len());
-        return archive.append_data(&mut header, name, io::BufReader::with_capacity(LIMIT, file));
+        return archive.append_data(&mut header, name, io::BufReader::with_capacity(PIECE, file));
     }
     header.set_size(0);
     header.set_entry_type(if kind.is_fifo() {

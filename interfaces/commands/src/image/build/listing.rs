@@ -9,6 +9,7 @@ use client::{Body, Query};
 use super::pack::{self, Sink, Tree};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::streams;
 
 /// A file that the daemon may want.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ pub(super) async fn offer(app: &App, tree: Tree, query: Query) -> Result<(Query,
 
 /// An archive of some files, which are named by their numbers.
 fn wanted(root: PathBuf, items: Vec<Item>, numbers: Vec<u32>) -> Body {
-    pack::streamed(move |out| {
+    streams::written_by(move |out| {
         let mut archive = tar::Builder::new(out);
         for number in numbers {
             let place = number.to_string();

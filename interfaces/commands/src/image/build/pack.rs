@@ -4,12 +4,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use client::Body;
 use dockerfile::ignore::Ignore;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::mpsc;
+
+use crate::streams;
 
 /// A directory on its way into an archive.
 pub(super) struct Tree {
@@ -28,54 +28,10 @@ pub(super) type Extra = Vec<(String, Vec<u8>)>;
 
 /// An archive of directories.
 pub(super) fn body(trees: Vec<Tree>, compress: bool) -> Body {
-    streamed(move |pieces| match compress {
+    streams::written_by(move |pieces| match compress {
         false => pack(&trees, pieces),
         true => pack(&trees, GzEncoder::new(pieces, Compression::fast())).and_then(GzEncoder::finish),
     })
-}
-
-/// A body that a thread of its own writes.
-pub(super) fn streamed(write: impl FnOnce(Pieces) -> io::Result<Pieces> + Send + 'static) -> Body {
-    let (sender, receiver) = mpsc::channel(8);
-    std::thread::spawn(move || {
-        let pieces = Pieces {
-            sender: sender.clone(),
-            buffer: Vec::with_capacity(PIECE),
-        };
-        if let Err(error) = write(pieces).and_then(|mut out| out.flush()) {
-            // The connection is gone, or learns of the failure.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    Body::Chunks(receiver)
-}
-
-const PIECE: usize = 256 * 1024;
-
-/// Gathers what the archive writes into pieces for the connection.
-pub(super) struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(data);
-        if self.buffer.len() >= PIECE {
-            self.flush()?;
-        }
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
-        self.sender
-            .blocking_send(Ok(piece))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
 }
 
 fn pack<W: Write>(trees: &[Tree], out: W) -> io::Result<W> {
