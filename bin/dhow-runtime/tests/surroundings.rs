@@ -41,20 +41,18 @@ fn an_unprivileged_user_runs_a_bundle() {
     // The program may lie where the user cannot go.
     let program = place.directory.path().join("program");
     place::copy_program(Path::new(env!("CARGO_BIN_EXE_dhow-runtime")), &program);
-    let as_user = |arguments: &[&str]| {
+    let command_of_user = || {
         let mut command = std::process::Command::new(&program);
         command
             .uid(own)
             .gid(own)
             .current_dir(&bundle)
             .env_clear()
+            .env("XDG_RUNTIME_DIR", place.directory.path())
             .stdin(Stdio::null());
         command
-            .env("XDG_RUNTIME_DIR", place.directory.path())
-            .args(arguments)
-            .output()
-            .expect("run")
     };
+    let as_user = |arguments: &[&str]| command_of_user().args(arguments).output().expect("run");
     let output = as_user(&["spec", "--rootless"]);
     assert!(output.status.success(), "{}", stderr(&output));
     place.configure(|spec| {
@@ -69,11 +67,39 @@ fn an_unprivileged_user_runs_a_bundle() {
         text.split_whitespace().collect::<Vec<_>>(),
         ["0", "dhow", "0", "12345", "1", "0", "null"]
     );
+    an_exec_is_in_every_namespace_of(&place, &command_of_user);
     // Limits that cannot be set are not forgotten silently.
     place.configure(|spec| spec["linux"]["resources"] = json!({ "pids": { "limit": 10 } }));
     let output = as_user(&["run", "box"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cgroup"), "{}", stderr(&output));
+}
+
+/// The user may join none of the namespaces before having joined the user namespace, which owns them.
+fn an_exec_is_in_every_namespace_of(place: &Place, command: &dyn Fn() -> std::process::Command) {
+    place.configure(|spec| spec["process"]["args"] = json!(["sleep", "100000"]));
+    let pid = place.directory.path().join("pid");
+    let pid = pid.to_str().expect("utf-8");
+    // The container keeps the streams: pipes would never end.
+    let mut create = command();
+    create.args(["run", "--detach", "--pid-file", pid, "box"]);
+    create.stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(create.status().expect("run").success());
+    let run = |arguments: &[&str]| command().args(arguments).output().expect("run");
+    let pid = std::fs::read_to_string(pid).expect("pid file");
+    let script = "for kind in user pid mnt net uts ipc; do readlink /proc/self/ns/$kind; done";
+    let inside = run(&["exec", "box", "sh", "-c", script]);
+    assert!(inside.status.success(), "{}", stderr(&inside));
+    let outside = std::process::Command::new("sh")
+        .args(["-c", &script.replace("self", pid.trim())])
+        .output()
+        .expect("sh");
+    assert_eq!(stdout(&inside), stdout(&outside));
+    assert_eq!(stdout(&inside).lines().count(), 6, "{}", stdout(&inside));
+    let failed = run(&["exec", "box", "sh", "-c", "exit 41"]);
+    assert_eq!(failed.status.code(), Some(41), "{}", stderr(&failed));
+    let deleted = run(&["delete", "--force", "box"]);
+    assert!(deleted.status.success(), "{}", stderr(&deleted));
 }
 
 /// Devices of the host come back under their names, with their addresses, when the container is deleted or has run.

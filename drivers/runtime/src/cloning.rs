@@ -11,6 +11,24 @@ use rustix::process::Pid;
 use crate::create::parent;
 use crate::{Error, channel, init};
 
+/// What a process in between joins, for the init to be born there.
+#[derive(Clone, Copy)]
+pub(crate) struct Between<'a> {
+    /// The user namespace, which comes first: the rights for what it owns come with it (user_namespaces(7)).
+    pub(crate) user: BorrowedFd<'a>,
+    /// Namespaces of processes to be born (pid, time) that the caller may not join.
+    pub(crate) others: &'a [(OwnedFd, Flags)],
+}
+
+impl Between<'_> {
+    fn join(self) -> linux::Result<()> {
+        init::join_user(self.user)?;
+        self.others
+            .iter()
+            .try_for_each(|(file, flag)| linux::namespace::join_in_child(file.as_fd(), *flag))
+    }
+}
+
 /// Clones the init. Where it joins a user namespace, a process in between does so first, because all that belongs to the
 /// container must belong to that namespace; the init is our child all the same.
 ///
@@ -19,7 +37,7 @@ use crate::{Error, channel, init};
 pub(crate) fn clone_init(
     namespaces: Flags,
     cgroup: Option<&Cgroup>,
-    user: Option<BorrowedFd<'_>>,
+    user: Option<Between<'_>>,
     init: Option<Pid>,
 ) -> Result<Cloned, Error> {
     let fail = |errno| parent("clone3", errno);
@@ -56,7 +74,7 @@ pub(crate) fn clone_init(
                 Some(_) => channel::await_byte(theirs.as_fd()),
                 None => Ok(()),
             };
-            let joined = waited.and_then(|()| user.map_or(Ok(()), init::join_user));
+            let joined = waited.and_then(|()| user.map_or(Ok(()), Between::join));
             let sibling = CloneArgs {
                 namespaces,
                 cgroup: None,
@@ -101,7 +119,7 @@ pub(crate) fn clone_init(
                 }),
                 (None, errno) if errno > 0 => {
                     let what = if user.is_some() {
-                        "join a user namespace"
+                        "join a user namespace and what it owns"
                     } else {
                         "clone3"
                     };

@@ -11,10 +11,11 @@ use oci::runtime::{Hooks, NetDevice, ProcessState, Seccomp, State};
 use rustix::process::Pid;
 
 use crate::channel::{self, Notice, Record};
+use crate::cloning::{self, Between};
 use crate::create::{StartHooks, parent};
 use crate::init::{self, Context};
 use crate::program::{ParentSetup, Program, Step};
-use crate::{Created, Error, ExecFailure, Stdio, cloning, hooks};
+use crate::{Created, Error, ExecFailure, Stdio, hooks};
 
 /// What a launch needs beside the program.
 pub(crate) struct Wishes<'a> {
@@ -49,12 +50,16 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         .unwrap_or_default();
     let prepared = crate::id_map::prepare(&program.prepared)?;
     let (ours, theirs) = channel::pair().map_err(|errno| parent("socketpair", errno))?;
-    let _prepared = Prepared::enter(&program.parent)?;
+    let prepared_self = Prepared::enter(&program.parent)?;
     let user = program
         .parent
         .join_user
         .and_then(|place| wishes.joined.get(place).copied());
-    let (pid, pidfd) = match cloning::clone_init(program.namespaces, wishes.cgroup, user, wishes.init)? {
+    let between = user.map(|user| Between {
+        user,
+        others: &prepared_self.left,
+    });
+    let (pid, pidfd) = match cloning::clone_init(program.namespaces, wishes.cgroup, between, wishes.init)? {
         Cloned::Child => {
             let streams = match wishes.stdio {
                 Stdio::Fds {
@@ -271,16 +276,22 @@ fn send_listener(seccomp: &Seccomp, listener: &OwnedFd, pid: Pid, state: &State)
 /// Namespaces of the parent's children-to-be, put back when the child has been cloned.
 struct Prepared {
     restore: Vec<(OwnedFd, Flags)>,
+    /// What this process may not join, but one that has joined the user namespace: it owns them.
+    left: Vec<(OwnedFd, Flags)>,
 }
 
 impl Prepared {
     fn enter(setup: &ParentSetup) -> Result<Self, Error> {
-        let mut prepared = Self { restore: Vec::new() };
+        let mut prepared = Self {
+            restore: Vec::new(),
+            left: Vec::new(),
+        };
+        let leave = setup.join_user.is_some();
         if let Some(path) = &setup.join_pid {
-            prepared.join(path, c"pid", Flags::PID)?;
+            prepared.join(path, c"pid", Flags::PID, leave)?;
         }
         if let Some(path) = &setup.join_time {
-            prepared.join(path, c"time_for_children", Flags::TIME)?;
+            prepared.join(path, c"time_for_children", Flags::TIME, leave)?;
         }
         if let Some(offsets) = &setup.new_time {
             prepared.keep(c"time_for_children", Flags::TIME)?;
@@ -303,12 +314,20 @@ impl Prepared {
         Ok(())
     }
 
-    fn join(&mut self, path: &str, own: &std::ffi::CStr, flag: Flags) -> Result<(), Error> {
+    /// Joins a namespace, or with `leave` leaves what only its owner may join to the process in between.
+    fn join(&mut self, path: &str, own: &std::ffi::CStr, flag: Flags, leave: bool) -> Result<(), Error> {
         self.keep(own, flag)?;
         let what = format!("join namespace {path}");
         let file = std::fs::File::open(path)
             .map_err(|error| parent(&what, Errno::from_io_error(&error).unwrap_or(Errno::INVAL)))?;
-        linux::namespace::join(&file, flag).map_err(|errno| parent(&what, errno))
+        match linux::namespace::join(&file, flag) {
+            Err(Errno::PERM) if leave => {
+                self.restore.pop();
+                self.left.push((file.into(), flag));
+                Ok(())
+            }
+            other => other.map_err(|errno| parent(&what, errno)),
+        }
     }
 }
 

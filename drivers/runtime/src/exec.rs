@@ -75,11 +75,15 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         Flags::IPC,
         Flags::CGROUP,
     ];
+    // Without rights here, those for the pid and time namespaces come with the user namespace that owns them: then it
+    // cannot be joined together with the rest, after the clone, but must come before.
+    let user_first = differing.contains(Flags::USER) && !rustix::process::geteuid().is_root();
     let joined = kinds
         .into_iter()
-        .filter(|flag| differing.contains(*flag))
+        .filter(|flag| differing.contains(*flag) && !(user_first && *flag == Flags::USER))
         .fold(Flags::empty(), Flags::with);
     let mut program = compile_exec(process, options.seccomp, &facts, joined)?;
+    program.parent.join_user = user_first.then_some(0);
     if differing.contains(Flags::PID) {
         program.parent.join_pid = Some(format!("/proc/{}/ns/pid", target.pid.as_raw_pid()));
     }
