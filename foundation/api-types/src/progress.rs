@@ -67,7 +67,76 @@ pub struct ErrorDetail {
     pub message: String,
 }
 
+/// What happens to the steps of a build, which only dhow's daemon tells (`steps=1` of `POST /build`). A step is known by its
+/// number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "Event", rename_all_fields = "PascalCase")]
+pub enum StepEvent {
+    /// It begins.
+    Started {
+        /// Its number, the first one is 1.
+        step: usize,
+        /// As it is shown: `[stage 2/3] RUN make`.
+        name: String,
+    },
+    /// It was found in the cache.
+    Cached {
+        /// Its number.
+        step: usize,
+    },
+    /// Its program wrote something.
+    Output {
+        /// Its number.
+        step: usize,
+        /// On its standard error.
+        is_error: bool,
+        /// What it wrote.
+        text: String,
+    },
+    /// A layer or another thing is on its way.
+    Transfer {
+        /// The number of the step that waits for it.
+        step: usize,
+        /// What is on its way, and what is done with it.
+        name: String,
+        /// Bytes so far.
+        current: u64,
+        /// Bytes in all; 0 when nobody knows.
+        total: u64,
+    },
+    /// It is over.
+    Ended {
+        /// Its number.
+        step: usize,
+        /// Why it failed; empty when it did not or when the build was given up.
+        error: String,
+    },
+    /// Something is odd, but the build goes on.
+    Warning {
+        /// What.
+        text: String,
+    },
+}
+
+/// What a message with a [`StepEvent`] is about.
+const STEP: &str = "dhow.step";
+
 impl Message {
+    /// A message that tells of a step.
+    pub fn step(event: &StepEvent) -> Self {
+        Self {
+            id: STEP.to_owned(),
+            aux: serde_json::to_value(event).ok(),
+            ..Self::default()
+        }
+    }
+
+    /// What it tells of a step, if it does.
+    pub fn as_step(&self) -> Option<StepEvent> {
+        let about = self.aux.as_ref().filter(|_| self.id == STEP)?;
+        StepEvent::deserialize(about).ok()
+    }
+
     /// The line that ends a failed stream.
     pub fn error(message: impl Into<String>) -> Self {
         let message = message.into();
@@ -86,6 +155,24 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_told_in_a_message_and_read_again() {
+        let event = StepEvent::Output {
+            step: 2,
+            is_error: true,
+            text: "text".into(),
+        };
+        let message = serde_json::to_value(Message::step(&event)).unwrap();
+        assert_eq!(message["aux"]["Event"], "Output");
+        let read: Message = serde_json::from_value(message).unwrap();
+        assert_eq!(read.as_step(), Some(event));
+        let other = Message {
+            aux: Some(serde_json::json!({"ID": "x"})),
+            ..Message::default()
+        };
+        assert_eq!(other.as_step(), None);
+    }
 
     #[test]
     fn errors_and_progress_are_told_in_both_forms() {

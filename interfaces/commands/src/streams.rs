@@ -12,4 +12,4 @@ pub(crate) use keys::check as check_keys;
 pub(crate) use pieces::{PIECE, written_by};
 pub(crate) use pump::Pump;
 pub(crate) use session::{Ending, Session, Target};
-pub(crate) use terminal::{is_terminal, size, without_echo};
+pub(crate) use terminal::{is_terminal, size, size_of, without_echo};

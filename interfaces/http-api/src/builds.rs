@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ::builds::{BuildRequest, Builds, ProgressReceiver, PruneOptions, Secret, Source, progress};
+use ::builds::{
+    BuildRequest, Builds, ProgressReceiver, PruneOptions, Secret, Source, progress, step_messages,
+};
 use api_types::ApiVersion;
 use api_types::container::{HostConfig, Ulimit};
 use api_types::progress::Message;
@@ -41,7 +43,11 @@ pub(crate) async fn build(builds: Arc<Builds>, buildkit: Arc<BuildKit>, call: Ca
         name if name.is_empty() => Source::Archive(Box::new(reader(call.body))),
         name => buildkit.listed_context(&name, reader(call.body)).await?,
     };
-    let (sender, mut receiver) = progress();
+    // Whoever draws the steps itself, as `dhow build` does on a terminal, hears of them as they happen.
+    let (sender, mut receiver) = match call.query.flag("steps") {
+        true => step_messages(),
+        false => progress(),
+    };
     let running = tokio::spawn(async move { builds.build(request, source, sender).await.map(drop) });
     // What fails at once is a status of its own.
     let first = match tokio::time::timeout(BEAT, receiver.recv()).await {

@@ -29,11 +29,12 @@ mod step;
 mod turns;
 mod usage;
 
+pub use api_types::progress::StepEvent;
 pub use client::{Answer, Client};
 pub use context::{Body, Context, Source, open as open_context, unpack};
 pub use error::BuildError;
 pub use needs::Needs;
-pub use progress::{ProgressReceiver, ProgressSender, StepEvent, progress, step_events};
+pub use progress::{ProgressReceiver, ProgressSender, progress, step_events, step_messages};
 pub use prune::{Prunable, PruneOptions, Pruned};
 pub use request::{BuildRequest, Directory, Secret};
 pub use service::{Builds, Finished, OpenOptions, size_of};

@@ -1,7 +1,7 @@
 //! What a build tells: the lines of the classic builder, in the order of the Dockerfile although stages run in parallel,
 //! or its steps as they happen, for those who draw them themselves.
 
-use api_types::progress::Message;
+use api_types::progress::{Message, StepEvent};
 use tokio::sync::{Mutex, mpsc};
 
 /// Lines that may wait for a client; then the build waits too.
@@ -12,55 +12,6 @@ const HELD: usize = 16 << 20;
 /// The receiving end.
 pub type ProgressReceiver = mpsc::Receiver<Message>;
 
-/// What happens to the steps of a build. A step is known by its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepEvent {
-    /// It begins.
-    Started {
-        /// Its number, the first one is 1.
-        step: usize,
-        /// As it is shown: `[stage 2/3] RUN make`.
-        name: String,
-    },
-    /// It was found in the cache.
-    Cached {
-        /// Its number.
-        step: usize,
-    },
-    /// Its program wrote something.
-    Output {
-        /// Its number.
-        step: usize,
-        /// On its standard error.
-        is_error: bool,
-        /// What it wrote.
-        text: String,
-    },
-    /// A layer or another thing is on its way.
-    Transfer {
-        /// The number of the step that waits for it.
-        step: usize,
-        /// What is on its way, and what is done with it.
-        name: String,
-        /// Bytes so far.
-        current: u64,
-        /// Bytes in all; 0 when nobody knows.
-        total: u64,
-    },
-    /// It is over.
-    Ended {
-        /// Its number.
-        step: usize,
-        /// Why it failed; empty when it did not or when the build was given up.
-        error: String,
-    },
-    /// Something is odd, but the build goes on.
-    Warning {
-        /// What.
-        text: String,
-    },
-}
-
 /// The sending end of a build's stream.
 #[derive(Clone, Debug)]
 pub struct ProgressSender(To);
@@ -69,12 +20,20 @@ pub struct ProgressSender(To);
 enum To {
     Lines(mpsc::Sender<Message>),
     Steps(mpsc::Sender<StepEvent>),
+    /// The steps in messages, among those that are for programs.
+    StepMessages(mpsc::Sender<Message>),
 }
 
 /// A stream of the classic builder's lines for one build.
 pub fn progress() -> (ProgressSender, ProgressReceiver) {
     let (sender, receiver) = mpsc::channel(LINES);
     (ProgressSender(To::Lines(sender)), receiver)
+}
+
+/// A stream of messages in which the steps come as [`StepEvent`]s instead of lines, for one build.
+pub fn step_messages() -> (ProgressSender, ProgressReceiver) {
+    let (sender, receiver) = mpsc::channel(LINES);
+    (ProgressSender(To::StepMessages(sender)), receiver)
 }
 
 /// A stream of what happens to the steps of one build.
@@ -87,21 +46,31 @@ impl ProgressSender {
     /// Ends when nobody listens any more.
     pub async fn closed(&self) {
         match &self.0 {
-            To::Lines(sender) => sender.closed().await,
+            To::Lines(sender) | To::StepMessages(sender) => sender.closed().await,
             To::Steps(sender) => sender.closed().await,
         }
     }
 
+    fn tells_steps(&self) -> bool {
+        !matches!(self.0, To::Lines(_))
+    }
+
     /// Sends a line; a client that is gone misses nothing, and one that wants steps wants no lines.
     pub async fn send(&self, message: Message) {
-        if let To::Lines(sender) = &self.0 {
+        if let To::Lines(sender) | To::StepMessages(sender) = &self.0 {
             let _ = sender.send(message).await;
         }
     }
 
     async fn event(&self, event: StepEvent) {
-        if let To::Steps(sender) = &self.0 {
-            let _ = sender.send(event).await;
+        match &self.0 {
+            To::Lines(_) => {}
+            To::Steps(sender) => {
+                let _ = sender.send(event).await;
+            }
+            To::StepMessages(sender) => {
+                let _ = sender.send(Message::step(&event)).await;
+            }
         }
     }
 }
@@ -147,7 +116,7 @@ impl Progress {
         self.text(part, "\n").await;
         self.step_over(part, "").await;
         // Whoever reads lines is told none of a step's events.
-        if let (Some(name), To::Steps(_)) = (name, &self.sender.0) {
+        if let (Some(name), true) = (name, self.sender.tells_steps()) {
             if let Some(part) = self.turns.lock().await.parts.get_mut(part) {
                 part.step = Some(step);
             }
@@ -207,8 +176,11 @@ impl Progress {
 
     /// A line of any kind.
     pub(crate) async fn message(&self, part: usize, message: Message) {
-        if matches!(self.sender.0, To::Steps(_)) {
-            return self.transfer(part, message).await;
+        if self.sender.tells_steps() {
+            return match message.aux {
+                Some(_) => self.sender.send(message).await,
+                None => self.transfer(part, message).await,
+            };
         }
         if self.quiet {
             return;

@@ -9,11 +9,13 @@ mod daemon;
 pub mod http;
 pub mod image;
 mod leftovers;
+mod screen;
 mod terminal;
 
 pub use clients::{Client, Output, clients, for_each_client};
 pub use daemon::{Daemon, Settings, daemon, daemon_with, shared_daemon};
 pub use leftovers::{Leftovers, tree};
+pub use screen::Screen;
 pub use terminal::Terminal;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::LONGEST;
+use crate::{LONGEST, Screen};
 
 /// A client on a terminal.
 #[derive(Debug)]
@@ -120,6 +120,49 @@ impl Terminal {
                 String::from_utf8_lossy(&self.seen)
             )
         })
+    }
+
+    /// Shows what comes on a screen until this is so.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub fn show_until(&mut self, screen: &mut Screen, what: &str, so: impl Fn(&[String]) -> bool) {
+        let end = Instant::now() + LONGEST;
+        loop {
+            screen.feed(&std::mem::take(&mut self.seen));
+            let text = screen.text();
+            if so(&text) {
+                return;
+            }
+            let patience = end.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(patience) {
+                Ok(more) => self.seen.extend(more),
+                Err(why) => panic!("never so: {what} ({why}): {text:#?}"),
+            }
+        }
+    }
+
+    /// Shows what comes on a screen until the client's end; its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended_on(mut self, screen: &mut Screen) -> i32 {
+        let end = Instant::now() + LONGEST;
+        loop {
+            screen.feed(&std::mem::take(&mut self.seen));
+            let patience = end.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(patience) {
+                Ok(more) => self.seen.extend(more),
+                Err(RecvTimeoutError::Disconnected) => return self.ended(),
+                Err(RecvTimeoutError::Timeout) => panic!("the client does not end: {:#?}", screen.text()),
+            }
+        }
+    }
+
+    /// Gives the window and the screen another size, as a hand on its corner does.
+    pub fn resize(&self, screen: &mut Screen, rows: u16, columns: u16) {
+        screen.resize(rows.into(), columns.into());
+        set_size(&self.master, rows, columns);
     }
 
     fn comes(&mut self, text: &str, patience: Duration) -> Result<String, RecvTimeoutError> {

@@ -3,6 +3,8 @@
 
 #[path = "build/corpus.rs"]
 mod corpus;
+#[path = "build/drawn.rs"]
+mod drawn;
 #[path = "build/hostile.rs"]
 mod hostile;
 #[path = "build/kept.rs"]

@@ -11,9 +11,11 @@ mod metadata;
 mod named;
 mod outputs;
 mod pack;
+mod screen;
 mod secrets;
 mod send;
 mod show;
+mod steps;
 mod table;
 
 use crate::tree::{Command, Count, run};

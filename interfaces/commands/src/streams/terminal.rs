@@ -15,7 +15,12 @@ pub(crate) fn is_terminal(fd: u8) -> bool {
 
 /// Height and width of the terminal on standard output, in characters; zeros if it is none.
 pub(crate) fn size() -> (u16, u16) {
-    tcgetwinsize(stdout()).map_or((0, 0), |s| (s.ws_row, s.ws_col))
+    size_of(stdout())
+}
+
+/// The same of another one.
+pub(crate) fn size_of(terminal: impl std::os::fd::AsFd) -> (u16, u16) {
+    tcgetwinsize(terminal).map_or((0, 0), |s| (s.ws_row, s.ws_col))
 }
 
 /// Runs `read` while the terminal shows nothing of what is typed.

@@ -41,6 +41,7 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     let mut query =
         query(args, progress == show::Progress::Quiet)?.with_some("cachefrom", json(&cache_from)?);
     query = query.with_some("stages", if all_stages { "1" } else { "" });
+    query = query.with_some("steps", if progress == show::Progress::Tty { "1" } else { "" });
     for tag in &outputs.tags {
         query = query.with("t", tag);
     }
@@ -68,7 +69,7 @@ pub(super) async fn execute(app: &App, args: &Parsed) -> Outcome {
     let reply = app.client()?.build(query, secrets, logins, body).await?;
     let mut told = show::Told::default();
     let shown = tokio::select! {
-        shown = show::show(reply, progress, outputs.print(), &mut told) => shown,
+        shown = show::show(reply, progress, outputs.print(), &outputs.tags, &mut told) => shown,
         () = agents::offer(app.client()?, &build_id, &agents) => Err(Failure::new("no build")),
     };
     drop(context.temporary);

@@ -243,7 +243,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Text,
         "string",
         "\"auto\"",
-        "Set type of progress output (\"auto\", \"plain\", \"quiet\", \"rawjson\")",
+        "Set type of progress output (\"auto\", \"plain\", \"quiet\", \"rawjson\", \"tty\")",
     ),
     flag(
         "provenance",
