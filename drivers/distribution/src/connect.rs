@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::settings::{Names, Settings};
-use crate::url::Url;
+use crate::url::{Url, unescape};
 
 /// Anything that bytes flow through in both directions.
 pub(crate) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -100,7 +100,8 @@ impl Proxy {
             None => (None, bare),
         };
         let url = Url::parse(&format!("http://{place}")).map_err(|e| format!("proxyconnect tcp: {e}"))?;
-        let authorization = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+        // A name or a password may hold characters that a URL must escape.
+        let authorization = user.map(|user| format!("Basic {}", STANDARD.encode(unescape(user))));
         Ok(Self { url, authorization })
     }
 }
@@ -188,8 +189,25 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
         io::ErrorKind::NetworkUnreachable => "network is unreachable".to_owned(),
         io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
         io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
-        _ => error.to_string(),
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::AlertReceived(alert)) => alert_reason(*alert),
+            _ => error.to_string(),
+        },
     }
+}
+
+/// What a server has against our certificate, or against us at all; with TLS 1.3 it says so after the handshake.
+fn alert_reason(alert: rustls::AlertDescription) -> String {
+    use rustls::AlertDescription as Alert;
+    let words = match alert {
+        Alert::CertificateRequired => "certificate required".to_owned(),
+        Alert::BadCertificate => "bad certificate".to_owned(),
+        Alert::UnknownCA => "unknown certificate authority".to_owned(),
+        Alert::CertificateExpired => "expired certificate".to_owned(),
+        Alert::HandshakeFailure => "handshake failure".to_owned(),
+        other => format!("{other:?}"),
+    };
+    format!("remote error: tls: {words}")
 }
 
 fn tls_reason(error: &io::Error) -> String {
@@ -211,6 +229,7 @@ fn tls_reason(error: &io::Error) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => verify("certificate is not valid for this name"),
+        Error::AlertReceived(alert) => alert_reason(*alert),
         other => format!("tls: {other}"),
     }
 }

@@ -60,21 +60,36 @@ impl Own {
     fn read(folders: &[PathBuf], names: &[String]) -> Result<Self, DistributionError> {
         let mut own = Self::default();
         for (folder, name) in folders.iter().flat_map(|f| names.iter().map(move |n| (f, n))) {
-            let Ok(entries) = std::fs::read_dir(folder.join(name)) else {
-                continue;
+            let folder = folder.join(name);
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(names, &folder, error)),
             };
             let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
             files.sort();
-            for path in files {
+            for path in &files {
                 match path.extension().and_then(|e| e.to_str()) {
-                    Some("crt") => own.authorities.extend(certificates(names, &path)?),
+                    Some("crt") => own.authorities.extend(certificates(names, path)?),
+                    Some("key") if !files.contains(&path.with_extension("cert")) => {
+                        let certificate = path.with_extension("cert");
+                        let lost = format!("missing client certificate {} for it", file_name(&certificate));
+                        return Err(failed(names, path, lost));
+                    }
                     Some("cert") => {
                         let key = path.with_extension("key");
-                        let chain = certificates(names, &path)?;
+                        if !files.contains(&key) {
+                            let lost = format!(
+                                "missing key {} for it. CA certificates must use the extension .crt",
+                                file_name(&key)
+                            );
+                            return Err(failed(names, path, lost));
+                        }
+                        let chain = certificates(names, path)?;
                         let text = read(names, &key)?;
                         let private = PrivateKeyDer::from_pem_slice(&text)
                             .map_err(|error| failed(names, &key, error))?;
-                        own.identity = Some((chain, private, path));
+                        own.identity = Some((chain, private, path.clone()));
                     }
                     _ => {}
                 }
@@ -82,6 +97,13 @@ impl Own {
         }
         Ok(own)
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn certificates(names: &[String], path: &Path) -> Result<Vec<CertificateDer<'static>>, DistributionError> {

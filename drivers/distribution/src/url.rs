@@ -160,6 +160,27 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
+/// Undoes percent-encoding; what is none stays as it is.
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high << 4 | low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +211,12 @@ mod tests {
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_escaped_comes_back() {
+        assert_eq!(unescape(&escape("a:ü @%/")), "a:ü @%/".as_bytes());
+        assert_eq!(unescape("100%-%4"), b"100%-%4");
     }
 
     #[test]

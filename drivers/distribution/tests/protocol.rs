@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use distribution::access::Intent;
 use distribution::{
-    Access, BlobStream, Credentials, DistributionError, Limits, Mirror, Mounted, Names, Settings,
+    Access, BlobStream, Credentials, DistributionError, Limits, Mirror, Mounted, Names, Proxies, Settings,
 };
-use fake_registry::{Fault, Registry};
+use fake_registry::{Fault, Proxy, Registry};
 use fault::{Fault as _, Kind};
 use oci::image::{Descriptor, media_type};
 use oci::reference::Reference;
@@ -356,6 +356,135 @@ fn docker_io_is_asked_by_its_own_name_over_tls() {
             .await
             .expect("manifest");
     });
+}
+
+#[test]
+fn who_asks_shows_the_certificate_of_its_folder() {
+    let registry = Registry::start_mutual_tls(&["reg.test"]);
+    registry.put_manifest("a/b", "v1", media_type::OCI_MANIFEST, b"{}");
+    let (certificate, key) = registry.certificate_for_client();
+    // As /etc/docker/certs.d and /etc/dhow/certs.d: what lies in either counts.
+    let (docker, dhow) = (
+        tempfile::tempdir().expect("folder"),
+        tempfile::tempdir().expect("folder"),
+    );
+    let folder = |root: &tempfile::TempDir| root.path().join("reg.test:5000");
+    for root in [&docker, &dhow] {
+        std::fs::create_dir(folder(root)).expect("folder");
+    }
+    std::fs::write(folder(&docker).join("ca.crt"), registry.authority()).expect("authority");
+    let mut settings = settings();
+    settings.names = Names::Fixed(BTreeMap::from([("reg.test:5000".to_owned(), registry.address())]));
+    settings.certificates = vec![docker.path().to_owned(), dhow.path().to_owned()];
+    let settings = Arc::new(settings);
+    let name = Reference::parse_normalized("reg.test:5000/a/b").expect("name");
+    let open = || Access::open(&settings, &Credentials::Anonymous, &name, Intent::Pull);
+    let client = |extension: &str| folder(&dhow).join(format!("client.{extension}"));
+    run(async {
+        let error = open().await.expect_err("no certificate").to_string();
+        assert_eq!(
+            error,
+            "Get \"https://reg.test:5000/v2/\": remote error: tls: certificate required"
+        );
+        std::fs::write(client("cert"), &certificate).expect("certificate");
+        let error = open().await.expect_err("no key").to_string();
+        assert!(
+            error.contains(
+                "client.cert: missing key client.key for it. CA certificates must use the extension .crt"
+            ),
+            "{error}"
+        );
+        std::fs::write(client("key"), &key).expect("key");
+        let access = open().await.expect("both");
+        access.manifest("v1").await.expect("manifest");
+        std::fs::remove_file(client("cert")).expect("file");
+        let error = open().await.expect_err("a key alone").to_string();
+        assert!(
+            error.contains("client.key: missing client certificate client.cert for it"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn proxies_are_asked_for_everything_but_what_is_reached_directly() {
+    let plain = Registry::start();
+    let secure = Registry::start_tls(&["reg.test"]);
+    let content = bytes(300_000);
+    let authorization = "Basic dXM6ZXI6c2VjJXJldA==";
+    let http = Proxy::start(plain.address(), None);
+    let https = Proxy::start(secure.address(), Some(authorization));
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(folder.path().join("reg.test")).expect("folder");
+    std::fs::write(folder.path().join("reg.test/ca.crt"), secure.authority()).expect("authority");
+    let mut settings = settings();
+    settings.certificates = vec![folder.path().to_owned()];
+    settings.insecure = vec!["reg.test:80".to_owned(), "direct.test:5000".to_owned()];
+    // Who goes by a proxy need not know the address; who does not must.
+    let known = BTreeMap::from([("direct.test".to_owned(), plain.address())]);
+    settings.names = Names::Fixed(known);
+    settings.proxies = Proxies {
+        http: format!("http://{}", http.address()),
+        https: format!("http://us%3Aer:sec%25ret@{}", https.address()),
+        none_for: ".direct.test".to_owned(),
+    };
+    let fetched = |settings: &Settings, name: &str| {
+        let settings = Arc::new(settings.clone());
+        let name = Reference::parse_normalized(name).expect("name");
+        let blob = content.clone();
+        run(async move {
+            let access = Access::open(&settings, &Credentials::Anonymous, &name, Intent::Pull).await?;
+            let digest: oci::digest::Digest = fake_registry::digest(&blob).parse().expect("digest");
+            let layer = Descriptor::new(media_type::OCI_LAYER, digest, blob.len() as u64);
+            read(BlobStream::new(access, layer)).await
+        })
+    };
+    for registry in [&plain, &secure] {
+        registry.put_blob("a/b", &content);
+        // The rest is asked for by the same way.
+        registry.fail("GET /blobs/", Fault::Cut(100_000), 1);
+    }
+    assert_eq!(fetched(&settings, "reg.test/a/b").expect("by tunnel"), content);
+    assert!(
+        https
+            .log()
+            .iter()
+            .all(|line| line == "CONNECT reg.test:443 HTTP/1.1")
+    );
+    assert_eq!(https.log().len(), 2, "one connection, and one after the cut");
+    assert_eq!(http.log(), [""; 0]);
+
+    assert_eq!(
+        fetched(&settings, "direct.test:5000/a/b").expect("directly"),
+        content
+    );
+    assert_eq!(http.log(), [""; 0], "not by the proxy");
+    settings.proxies.none_for.clear();
+    settings.insecure.push("plain.test:5000".to_owned());
+    // Nobody speaks TLS behind that tunnel: as a registry that knows plain HTTP only.
+    settings.proxies.https = format!("http://{}", http.address());
+    assert_eq!(fetched(&settings, "plain.test:5000/a/b").expect("plain"), content);
+    let log = http.log();
+    assert!(
+        log.contains(&"CONNECT plain.test:5000 HTTP/1.1".to_owned()),
+        "{log:?}"
+    );
+    assert!(
+        log.contains(&"GET http://plain.test:5000/v2/ HTTP/1.1".to_owned()),
+        "{log:?}"
+    );
+
+    settings.proxies.https = format!("http://{}", https.address());
+    let error = fetched(&settings, "reg.test/a/b")
+        .expect_err("no password")
+        .to_string();
+    assert!(
+        error.contains("proxyconnect tcp: the proxy refuses: HTTP/1.1 407 Proxy Authentication Required"),
+        "{error}"
+    );
+    settings.proxies.https = "socks5://127.0.0.1:1080".to_owned();
+    let error = fetched(&settings, "reg.test/a/b").expect_err("socks").to_string();
+    assert!(error.contains("a proxy by socks5 is not supported"), "{error}");
 }
 
 #[test]

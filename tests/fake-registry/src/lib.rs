@@ -1,10 +1,12 @@
 //! A registry inside of a test: pull, push, tokens, TLS, and every kind of misbehaviour on demand.
 //!
 //! [`Registry::start`] serves from a thread of the test's process; everything is in memory. [`Registry::fail`] makes the
-//! next requests that fit misbehave: stall, cut, lie, redirect, refuse. [`Registry::log`] tells what was asked for.
+//! next requests that fit misbehave: stall, cut, lie, redirect, refuse. [`Registry::log`] tells what was asked for. A
+//! [`Proxy`] stands before it where a test wants one.
 
 mod content;
 mod http;
+mod proxy;
 mod serve;
 mod tls;
 
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
+
+pub use proxy::Proxy;
 
 /// How a request goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +90,13 @@ impl Registry {
     /// Serves TLS with a certificate for `names` by an authority of its own ([`Registry::authority`]).
     pub fn start_tls(names: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        Self::serve(listener, Some(tls::Identity::new(names)))
+        Self::serve(listener, Some(tls::Identity::new(names, false)))
+    }
+
+    /// The same, and whoever asks must show a certificate by that authority ([`Registry::certificate_for_client`]).
+    pub fn start_mutual_tls(names: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::serve(listener, Some(tls::Identity::new(names, true)))
     }
 
     fn serve(listener: TcpListener, tls: Option<tls::Identity>) -> Self {
@@ -121,6 +131,11 @@ impl Registry {
     /// The certificate of its authority, PEM.
     pub fn authority(&self) -> String {
         self.shared.tls.as_ref().expect("TLS").authority.clone()
+    }
+
+    /// A certificate that a client may show, and its key; PEM.
+    pub fn certificate_for_client(&self) -> (String, String) {
+        self.shared.tls.as_ref().expect("TLS").for_client()
     }
 
     /// From now on requests need nothing again.

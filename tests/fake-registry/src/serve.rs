@@ -1,7 +1,7 @@
 //! From a request to an answer, or to what was planned instead.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use rustls::{ServerConnection, StreamOwned};
@@ -18,9 +18,21 @@ pub(crate) fn connection(shared: &Shared, stream: TcpStream) {
         None => serve(shared, stream),
         Some(identity) => {
             let connection = ServerConnection::new(Arc::clone(&identity.config)).expect("TLS");
-            serve(shared, StreamOwned::new(connection, stream))
+            let raw = stream.try_clone().expect("socket");
+            let served = serve(shared, StreamOwned::new(connection, stream));
+            if identity.asks_back {
+                read_to_the_end(raw);
+            }
+            served
         }
     };
+}
+
+/// Who is refused has sent a request already; were it left unread, the kernel would reset the connection, and the refusal
+/// might get lost.
+fn read_to_the_end(mut stream: TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = io::copy(&mut stream, &mut io::sink());
 }
 
 fn serve<S: Read + Write>(shared: &Shared, stream: S) -> io::Result<()> {
