@@ -4,7 +4,7 @@ use std::fs;
 
 use e2e::image::busybox_at;
 use e2e::{Settings, daemon, daemon_with, for_each_client, until};
-use fake_registry::{Fault, Registry};
+use fake_registry::{Fault, Layer, Registry};
 
 #[test]
 fn run_pulls_what_is_missing_and_push_gives_it_back() {
@@ -192,6 +192,102 @@ fn a_client_that_goes_away_ends_the_pull() {
     registry.clear_log();
     docker.ok(["pull", "--quiet", &name]);
     docker.ok(["rmi", &name]);
+}
+
+/// An image of three layers that are worth keeping; the digests of the layers.
+fn image_of_three(registry: &Registry, repository: &str) -> Vec<String> {
+    let layers: Vec<Layer> = (1..4_u8)
+        .map(|number| {
+            let content = vec![number; 700_000];
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            let mut archive = tar::Builder::new(Vec::new());
+            archive
+                .append_data(&mut header, format!("file{number}"), &content[..])
+                .expect("member");
+            Layer::plain(&archive.into_inner().expect("archive"))
+        })
+        .collect();
+    let config = serde_json::json!({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}});
+    registry.put_image(repository, "latest", &config, &layers);
+    layers.into_iter().map(|layer| layer.diff_id).collect()
+}
+
+#[test]
+fn a_daemon_killed_in_a_pull_fetches_nothing_again_that_was_there() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    let layers = image_of_three(&registry, "three");
+    let name = format!("{}/three", registry.address());
+    let docker = e2e::clients(&daemon).into_iter().next().expect("a client");
+    let kept = |layer: &str| {
+        let path = daemon.data_root().join("downloads").join(layer.replace(':', "-"));
+        fs::metadata(path).map_or(0, |status| status.len())
+    };
+    // Killed while the last layer stands still in its middle, and the other ones are whole.
+    registry.fail(&format!("GET {}", layers[2]), Fault::Stall(400_000), usize::MAX);
+    let mut child = docker.command(["pull", &name]).spawn().expect("a client");
+    until("two layers and a half are kept", || {
+        kept(&layers[0]) > 700_000 && kept(&layers[1]) > 700_000 && kept(&layers[2]) >= 400_000
+    });
+    daemon.kill();
+    child.wait().expect("wait");
+    registry.behave();
+    registry.clear_log();
+    daemon.start();
+    docker.ok(["pull", "--quiet", &name]);
+    assert_eq!(
+        registry.count(&format!("GET {}", layers[0])),
+        0,
+        "{:?}",
+        registry.log()
+    );
+    assert_eq!(
+        registry.count(&format!("GET {}", layers[1])),
+        0,
+        "{:?}",
+        registry.log()
+    );
+    assert_eq!(
+        registry.count(&format!("GET {}", layers[2])),
+        1,
+        "{:?}",
+        registry.log()
+    );
+    assert_eq!(
+        registry.count(&format!("GET {} bytes=400000-", layers[2])),
+        1,
+        "{:?}",
+        registry.log()
+    );
+    docker.ok(["rmi", &name]);
+
+    // Killed where all layers are there, but not the image, or not all of it.
+    for point in [
+        "images.pull.unpacked",
+        "images.pull.put",
+        "images.pull.remembered",
+    ] {
+        daemon.stop();
+        daemon.set_environment(&[("DHOW_CRASH_AT", point)]);
+        daemon.start();
+        docker.run(["pull", "--quiet", &name]);
+        until("the daemon is dead", || daemon.ended().is_some());
+        daemon.set_environment(&[]);
+        registry.clear_log();
+        daemon.start();
+        docker.ok(["pull", "--quiet", &name]);
+        for layer in &layers {
+            assert_eq!(
+                registry.count(&format!("GET {layer}")),
+                0,
+                "{point}: {:?}",
+                registry.log()
+            );
+        }
+        docker.ok(["rmi", &name]);
+    }
 }
 
 #[test]
