@@ -274,3 +274,14 @@ pub(crate) fn file(step: &'static str, path: &std::path::Path) -> impl Fn(io::Er
         source,
     }
 }
+
+/// Whether the cause is a disk without room, or a quota that is used up.
+pub(crate) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let kind = |error: &(dyn std::error::Error + 'static)| match error.downcast_ref::<rustix::io::Errno>() {
+        Some(errno) => Some(errno.kind()),
+        None => error.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|cause| matches!(kind(cause), Some(StorageFull | QuotaExceeded)))
+}

@@ -17,7 +17,7 @@ use oci::reference::Reference;
 use signatures::place::is_beside;
 
 use crate::bar::line;
-use crate::error::registry;
+use crate::error::{is_full, registry};
 use crate::load::Progress;
 use crate::origins::Origin;
 use crate::{ImageError, Images};
@@ -155,20 +155,26 @@ impl Images {
         // Whoever wants the same image waits for the first one, and finds it here.
         let _alone = self.registries.alone(&id.to_string()).await;
         let news = !self.has_name(&id, &names[0]);
-        if !self.name_if_here(&id, &names).await? {
-            self.fetch(place, name, &resolved, &names, progress).await?;
+        let layers = &resolved.manifest.layers;
+        let spent: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+        if !self.name_if_here(&id, &names).await?
+            && let Err(error) = self.fetch(place, name, &resolved, &names, progress).await
+        {
+            if is_full(&error) {
+                // What would spare the next pull some of its way must not keep the whole daemon out of room.
+                self.blocking(move |images| {
+                    spent.iter().for_each(|digest| images.spools.remove(digest));
+                    Ok(())
+                })
+                .await?;
+            }
+            return Err(error);
         }
         let origin = Origin {
             repository: name.name(),
             media_type: resolved.document.media_type.clone(),
             manifest: String::from_utf8_lossy(&resolved.document.bytes).into_owned(),
         };
-        let spent: Vec<Digest> = resolved
-            .manifest
-            .layers
-            .iter()
-            .map(|l| l.digest.clone())
-            .collect();
         let (image, told) = (id.clone(), name.familiar());
         self.blocking(move |images| {
             images.remember(&image, origin)?;

@@ -1,7 +1,7 @@
 //! What has come of a layer so far, kept beside the unpacking so that a broken pull goes on where it was.
 //!
 //! A spool is not synced: what a power loss makes of it is found out by the digest, and then it is fetched anew. It is
-//! removed when the image is whole.
+//! removed when the image is whole. On a disk that is full it gives way: the layer itself is worth more.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use oci::digest::{Digest, Digester};
 
 use crate::ImageError;
-use crate::error::file;
+use crate::error::{file, is_full};
 use crate::transfer::InputReader;
 
 /// Smaller layers are fetched again as quickly as they are read.
@@ -50,14 +50,10 @@ impl Spools {
 
     /// What is here of a layer; reads it.
     pub(crate) fn open(&self, digest: &Digest, size: u64) -> Result<Spool, ImageError> {
-        let mut digester = Digester::new(digest.algorithm());
         if size < WORTH_IT {
-            return Ok(Spool {
-                file: None,
-                length: 0,
-                digester,
-            });
+            return Ok(Spool::not_kept(digest));
         }
+        let mut digester = Digester::new(digest.algorithm());
         let path = self.path(digest);
         let mut options = File::options();
         let mut spool = options
@@ -127,6 +123,15 @@ fn remove(path: &Path) {
 }
 
 impl Spool {
+    /// Of a layer that comes without being kept.
+    pub(crate) fn not_kept(digest: &Digest) -> Self {
+        Self {
+            file: None,
+            length: 0,
+            digester: Digester::new(digest.algorithm()),
+        }
+    }
+
     /// The layer: first what is here, then what comes, which is kept too.
     pub(crate) fn reader(self, rest: InputReader) -> io::Result<Box<dyn Read + Send>> {
         let Some(mut known) = self.file else {
@@ -135,7 +140,7 @@ impl Spool {
         let keep = known.try_clone()?;
         io::Seek::rewind(&mut known)?;
         let kept = Keeping {
-            file: keep,
+            file: Some(keep),
             offset: self.length,
             rest,
         };
@@ -145,7 +150,8 @@ impl Spool {
 
 /// Writes down what passes.
 struct Keeping {
-    file: File,
+    /// `None` when there is no room for it any more.
+    file: Option<File>,
     offset: u64,
     rest: InputReader,
 }
@@ -153,8 +159,14 @@ struct Keeping {
 impl Read for Keeping {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.rest.read(buffer)?;
-        // At its own place: the other handle of the same file moves the common one.
-        std::os::unix::fs::FileExt::write_all_at(&self.file, &buffer[..read], self.offset)?;
+        if let Some(file) = self.file.take() {
+            // At its own place: the other handle of the same file moves the common one.
+            match std::os::unix::fs::FileExt::write_all_at(&file, &buffer[..read], self.offset) {
+                Ok(()) => self.file = Some(file),
+                Err(error) if is_full(&error) => file.set_len(0)?,
+                Err(error) => return Err(error),
+            }
+        }
         self.offset += read as u64;
         Ok(read)
     }

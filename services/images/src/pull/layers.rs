@@ -12,7 +12,7 @@ use oci::reference::Reference;
 use tokio::task::JoinSet;
 
 use crate::bar::{Bar, layer_line};
-use crate::error::{registry, stream};
+use crate::error::{is_full, registry, stream};
 use crate::layers::{Pin, Staged, piped};
 use crate::load::Progress;
 use crate::spool::Spool;
@@ -131,6 +131,17 @@ impl Images {
                     return Err(error);
                 }
                 let spool = self.open_spool(&wanted).await?;
+                self.fetch_layer(&wanted, spool).await
+            }
+            Err(error) if is_full(&error) => {
+                // There may be room for it once: in that case it must come in one go.
+                let digest = wanted.layer.digest.clone();
+                let spool = Spool::not_kept(&digest);
+                self.blocking(move |images| {
+                    images.spools.remove(&digest);
+                    Ok(())
+                })
+                .await?;
                 self.fetch_layer(&wanted, spool).await
             }
             done => done,
