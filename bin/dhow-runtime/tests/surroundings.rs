@@ -1,4 +1,4 @@
-//! Bundles in places of their own: run without rights, with devices of the host, through criu, and as cri-o runs them.
+//! Bundles in places of their own: run without rights, with devices of the host, and as cri-o runs them.
 
 // Tests say on stderr that they were skipped.
 #![allow(clippy::print_stderr)]
@@ -40,7 +40,7 @@ fn an_unprivileged_user_runs_a_bundle() {
     }
     // The program may lie where the user cannot go.
     let program = place.directory.path().join("program");
-    place::copy_program(Path::new(env!("CARGO_BIN_EXE_dhow-runtime")), &program);
+    place::copy_program(&place::program(), &program);
     let command_of_user = || {
         let mut command = std::process::Command::new(&program);
         command
@@ -117,13 +117,14 @@ fn network_devices_return_to_the_host() {
     }
     place.configure(|spec| spec["linux"]["netDevices"] = json!({ "lend": { "name": "inner" } }));
     // A network of its own stands for the host's.
-    let script = "set -e; ip link add near type veth peer name lend; ip addr add 10.98.7.1/24 dev lend; ip link set lend up; \
+    let script = "set -e; ip() { $(ls /sbin/ip /usr/sbin/ip | head -n 1) \"$@\"; }; ip link add near type veth peer name lend; ip addr add 10.98.7.1/24 dev lend; ip link set lend up; \
                   $0 --root $1 create -b $2 $3 >/dev/null 2>&1; ip link show dev lend 2>/dev/null && echo still here; \
                   $0 --root $1 start $3; while $0 --root $1 state $3 | grep -q running; do sleep 0.05; done; \
                   $0 --root $1 delete $3; echo deleted; ip -o addr show dev lend; \
                   $0 --root $1 run -b $2 $3; echo ran; ip -o addr show dev lend";
     let output = std::process::Command::new("unshare")
-        .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_dhow-runtime")])
+        .args(["--net", "sh", "-c", script])
+        .arg(place::program())
         .arg(place.directory.path().join("state"))
         .arg(place.bundle())
         .arg(&place.id)
@@ -155,86 +156,6 @@ fn network_devices_return_to_the_host() {
         !mounts.contains(&place.directory.path().display().to_string()),
         "{mounts}"
     );
-}
-
-#[test]
-fn checkpoint_and_restore_need_criu_and_say_so() {
-    let Some(place) = Place::new("criu", "sleep 1000") else {
-        return;
-    };
-    assert!(place.create("create").status.success());
-    let output = place.run(&["--criu", "/nowhere/criu", "checkpoint", &place.id]);
-    assert!(
-        stderr(&output).contains("cannot be checkpointed in created state"),
-        "{}",
-        stderr(&output)
-    );
-    place.verb(&["start", &place.id]);
-    let image = place.directory.path().join("image");
-    let image = image.to_str().expect("utf-8");
-    let output = place.run(&[
-        "--criu",
-        "/nowhere/criu",
-        "checkpoint",
-        "--image-path",
-        image,
-        &place.id,
-    ]);
-    assert!(
-        stderr(&output).contains("need the program criu"),
-        "{}",
-        stderr(&output)
-    );
-    // What is asked of criu: a program in its place writes it down, and fails as criu does.
-    let fake = place.directory.path().join("criu");
-    let seen = place.directory.path().join("seen");
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" > {}\necho 'Error (criu/x.c:1): no luck' > {image}/dump.log\nexit 1\n",
-        seen.display()
-    );
-    let text = place.directory.path().join("criu.text");
-    std::fs::write(&text, script).expect("fake");
-    place::copy_program(&text, &fake);
-    std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).expect("mode");
-    let fake = fake.to_str().expect("utf-8");
-    let flags = [
-        "--tcp-established",
-        "--file-locks",
-        "--leave-running",
-        "--parent-path",
-        "../before",
-    ];
-    let output = place.run(
-        &[
-            &["--criu", fake, "checkpoint", "--image-path", image][..],
-            &flags,
-            &[&place.id],
-        ]
-        .concat(),
-    );
-    assert!(stderr(&output).contains("no luck"), "{}", stderr(&output));
-    let seen = std::fs::read_to_string(seen).expect("called");
-    let pid = place.state()["pid"].to_string();
-    for wanted in [
-        "dump --images-dir",
-        "--tcp-established",
-        "--file-locks",
-        "--leave-running",
-        "--prev-images-dir ../before",
-        "--track-mem",
-        &format!("--tree {pid}"),
-    ] {
-        assert!(seen.contains(wanted), "{wanted}: {seen}");
-    }
-    assert_eq!(place.status(), "running");
-    for (flag, value) in [
-        ("--manage-cgroups-mode", "wild"),
-        ("--empty-ns", "pid"),
-        ("--page-server", "here"),
-    ] {
-        let output = place.run(&["checkpoint", "--image-path", image, flag, value, &place.id]);
-        assert!(stderr(&output).contains(value), "{flag}: {}", stderr(&output));
-    }
 }
 
 /// The calls that cri-o makes (its runtime_oci.go) of a container's whole life, through conmon and by itself.
@@ -362,7 +283,7 @@ fn the_old_controllers_of_networks_events_and_huge_pages_are_obeyed() {
             done";
         let output = std::process::Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", script])
-            .arg(env!("CARGO_BIN_EXE_dhow-runtime"))
+            .arg(place::program())
             .arg(place.directory.path().join("state"))
             .arg(place.bundle())
             .arg(&place.id)

@@ -105,6 +105,7 @@ fn walk(
         Step::Device(device) => files::device(device, root(state)?),
         Step::Symlink { target, path } => files::symlink(target, path, root(state)?),
         Step::Terminal { size, console } => streams::terminal(*size, *console, place, context, state),
+        Step::NullStreams => streams::take_null(root(state)?),
         Step::AwaitHooks => channel::ask(context.channel, Notice::Hooks, place),
         Step::AwaitDevices => channel::ask(context.channel, Notice::Devices, place),
         Step::Pivot => mounts::pivot(state),

@@ -139,6 +139,8 @@ pub enum Step {
         /// Whether `/dev/console` shows it.
         console: bool,
     },
+    /// Takes the container's `/dev/null` for standard streams that are the host's: criu finds no files of mounts outside.
+    NullStreams,
     /// Waits until the parent has run the hooks that come before pivot_root.
     AwaitHooks,
     /// Waits until the parent has moved network devices in.
@@ -409,6 +411,7 @@ impl Step {
             Self::Device(device) => format!("error creating device node {:?}", text(&device.path)),
             Self::Symlink { path, .. } => format!("error creating symlink {:?}", text(path)),
             Self::Terminal { .. } => "open a terminal in /dev/pts".into(),
+            Self::NullStreams => "open /dev/null for a standard stream".into(),
             Self::AwaitHooks => "wait for hooks".into(),
             Self::Pivot => "error jailing process inside rootfs: pivot_root .".into(),
             Self::Sysctl { path, .. } => format!("open /proc/sys/{}", text(path)),

@@ -483,4 +483,18 @@ fn a_user_has_limits_by_the_own_systemd_and_ids_by_newuidmap() {
         .filter_map(|word| word.parse().ok())
         .collect();
     assert_eq!(numbers, [0, 1500, 1, 1, first, 1000]);
+    // The user may join no other namespace before the user namespace, and no group but by systemd.
+    let exec = |script: &str| {
+        user.ok(&[
+            "dhow-runtime",
+            "--systemd-cgroup",
+            "exec",
+            "box",
+            "sh",
+            "-c",
+            script,
+        ])
+    };
+    assert_eq!(exec("id -u; cat /proc/1/comm"), "0\nsleep");
+    assert_eq!(exec("cat /proc/self/cgroup"), exec("cat /proc/1/cgroup"));
 }

@@ -69,7 +69,7 @@ impl Place {
 
     /// The program with its state directory, its arguments still to come.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dhow-runtime"));
+        let mut command = Command::new(program());
         command
             .arg("--root")
             .arg(self.directory.path().join("state"))
@@ -98,7 +98,7 @@ impl Place {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
+        Command::new(program())
             .arg("--root")
             .arg(self.directory.path().join("state"))
             .args(arguments)
@@ -118,7 +118,7 @@ impl Place {
     pub(crate) fn create(&self, verb: &str) -> Output {
         let bundle = self.bundle();
         // The container keeps the streams: pipes would never end.
-        let status = Command::new(env!("CARGO_BIN_EXE_dhow-runtime"))
+        let status = Command::new(program())
             .arg("--root")
             .arg(self.directory.path().join("state"))
             .args([verb, "-b", bundle.to_str().expect("utf-8"), &self.id])
@@ -147,6 +147,15 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.run(&["delete", "--force", &self.id]);
     }
+}
+
+/// The program under test: of this build, or of the folder that `DHOW_TEST_BINARIES` names, as in a virtual machine.
+pub(crate) fn program() -> PathBuf {
+    let folder = std::env::var_os("DHOW_TEST_BINARIES");
+    folder.map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_dhow-runtime")),
+        |folder| PathBuf::from(folder).join("dhow-runtime"),
+    )
 }
 
 /// Copies a file that is to be executed, in a process of its own: a test beside this one that starts a program at the

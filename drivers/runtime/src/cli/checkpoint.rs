@@ -60,7 +60,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     criu.argument(record.pid.to_string());
     criu.argument("--root");
     criu.argument(&record.rootfs);
-    criu.external_mounts(&spec, record.bundle.as_ref(), false);
+    criu.external_mounts(&spec, record.bundle.as_ref(), Some(record.pid));
     let stays = pre || flags.has("leave-running");
     if pre || flags.get("parent-path").is_some() {
         criu.argument("--track-mem");

@@ -91,6 +91,10 @@ impl Criu {
             return Err(CliError::Usage(text));
         }
         criu.argument(format!("--manage-cgroups={mode}"));
+        if action != "restore" && !is_in_path("iptables-restore") {
+            // What criu (3.17 and newer) locks the network with unless told otherwise is not there.
+            criu.argument("--network-lock=nftables");
+        }
         match flags.get("empty-ns") {
             None => {}
             Some("network") => criu.argument("--empty-ns=net"),
@@ -107,9 +111,24 @@ impl Criu {
         self.command.arg(text);
     }
 
-    /// Names the binds of the container, which criu cannot know: at a checkpoint where they are, at a restore what is to
-    /// be shown there.
-    pub(super) fn external_mounts(&mut self, spec: &Spec, bundle: &Path, restore: bool) {
+    /// Names the binds of the container, which criu cannot know: at a checkpoint (of the process `dumped`) where they are, at
+    /// a restore what is to be shown there.
+    pub(super) fn external_mounts(&mut self, spec: &Spec, bundle: &Path, dumped: Option<i32>) {
+        // Hidden files are covered with the host's /dev/null; hidden directories with a tmpfs, which criu keeps itself.
+        let masked = spec.linux.iter().flat_map(|linux| &linux.masked_paths);
+        for place in masked {
+            let is_file = |pid| {
+                let seen = std::fs::symlink_metadata(format!("/proc/{pid}/root{place}"));
+                seen.is_ok_and(|seen| !seen.is_dir())
+            };
+            let shown = match dumped {
+                Some(pid) if !is_file(pid) => continue,
+                Some(_) => place,
+                None => "/dev/null",
+            };
+            self.argument("--external");
+            self.argument(format!("mnt[{place}]:{shown}"));
+        }
         for mount in &spec.mounts {
             let is_bind = mount.kind == "bind" || mount.options.iter().any(|o| o == "bind" || o == "rbind");
             if !is_bind {
@@ -118,10 +137,9 @@ impl Criu {
             let place = &mount.destination;
             let source = bundle.join(&mount.source);
             self.argument("--external");
-            self.argument(if restore {
-                format!("mnt[{place}]:{}", source.display())
-            } else {
-                format!("mnt[{place}]:{place}")
+            self.argument(match dumped {
+                None => format!("mnt[{place}]:{}", source.display()),
+                Some(_) => format!("mnt[{place}]:{place}"),
             });
         }
     }
@@ -150,4 +168,10 @@ impl Criu {
             self.log.display()
         )))
     }
+}
+
+/// Whether a program can be found by its name.
+fn is_in_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).exists())
 }

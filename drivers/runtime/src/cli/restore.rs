@@ -101,17 +101,17 @@ fn restore(
         .map(|linux| linux.cgroups_path.clone())
         .filter(|path| !path.is_empty())
         .unwrap_or_else(|| id.to_owned());
-    let top = private_root(&rootfs, &session.store.directory(id))?;
+    let top = PrivateRoot::bind(&rootfs, &session.store.directory(id))?;
     let pid_file = session.store.directory(id).join("criu.pid");
     let mut criu = Criu::new("restore", flags, session)?;
     // Restored as our own child, so that its end can be waited for.
     for argument in ["--restore-detached", "--restore-sibling", "--root"] {
         criu.argument(argument);
     }
-    criu.argument(&top);
+    criu.argument(&top.0);
     criu.argument("--pidfile");
     criu.argument(&pid_file);
-    criu.external_mounts(spec, bundle, true);
+    criu.external_mounts(spec, bundle, None);
     for (flag, theirs) in [
         ("lsm-profile", "--lsm-profile"),
         ("lsm-mount-context", "--lsm-mount-context"),
@@ -150,16 +150,29 @@ fn restore(
     Ok((record, signals))
 }
 
-/// criu wants a mount as root: it is made in a mount namespace of this process's own, so that nothing of it is left.
-fn private_root(rootfs: &Path, directory: &Path) -> Result<PathBuf, CliError> {
-    let fail = || CliError::signal(format!("bind {} for criu", rootfs.display()));
-    linux::namespace::unshare(Namespaces::MOUNT).map_err(fail())?;
-    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change(c"/", slave).map_err(fail())?;
-    let top = directory.join("criu-root");
-    std::fs::create_dir(&top).map_err(CliError::file(format!("mkdir {}", top.display())))?;
-    rustix::mount::mount_bind_recursive(rootfs, &top).map_err(fail())?;
-    Ok(top)
+/// The root file system as a mount, which criu wants: in a mount namespace of this process's own, so that nothing of it is
+/// left. It lies in the container's directory of state, whose removal must not find the root file system there.
+struct PrivateRoot(PathBuf);
+
+impl PrivateRoot {
+    fn bind(rootfs: &Path, directory: &Path) -> Result<Self, CliError> {
+        let fail = || CliError::signal(format!("bind {} for criu", rootfs.display()));
+        linux::namespace::unshare(Namespaces::MOUNT).map_err(fail())?;
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c"/", slave).map_err(fail())?;
+        let top = directory.join("criu-root");
+        std::fs::create_dir(&top).map_err(CliError::file(format!("mkdir {}", top.display())))?;
+        let bound = Self(top);
+        rustix::mount::mount_bind_recursive(rootfs, &bound.0).map_err(fail())?;
+        Ok(bound)
+    }
+}
+
+impl Drop for PrivateRoot {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 /// Our streams in the place of the pipes that the container had.

@@ -59,6 +59,8 @@ pub(super) fn compile(
     }
     if options.streams == Streams::Terminal {
         steps.push(terminal(process, own_dev));
+    } else if own_dev {
+        steps.push(Step::NullStreams);
     }
     if spec.mounts.iter().any(is_readonly_dev) {
         steps.push(Step::ReadonlyMount(c"/dev".to_owned()));

@@ -83,19 +83,44 @@ fn console_place(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// Gives the streams to the user, so that `/dev/stdout` can be opened again; not those that are shared devices.
-pub(super) fn give_to(uid: u32) -> Result<()> {
-    for stream in [
+/// Opens those standard streams anew that are `/dev/null`. The node is the real one: it was made, or looked at, before.
+pub(super) fn take_null(root: BorrowedFd<'_>) -> Result<()> {
+    let mut inside = None;
+    for (number, stream) in standard_streams().into_iter().enumerate() {
+        if !rustix::fs::fstat(stream).is_ok_and(|stat| is_null(&stat)) {
+            continue;
+        }
+        let null = match inside.take() {
+            Some(null) => null,
+            None => {
+                linux::fd::open_in_root(root, c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?
+            }
+        };
+        linux::fd::duplicate_to(&null, number as i32)?;
+        inside = Some(null);
+    }
+    Ok(())
+}
+
+fn standard_streams() -> [BorrowedFd<'static>; 3] {
+    [
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
-    ] {
+    ]
+}
+
+fn is_null(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == rustix::fs::makedev(1, 3)
+}
+
+/// Gives the streams to the user, so that `/dev/stdout` can be opened again; not those that are shared devices.
+pub(super) fn give_to(uid: u32) -> Result<()> {
+    for stream in standard_streams() {
         let Ok(stat) = rustix::fs::fstat(stream) else {
             continue;
         };
-        let null = rustix::fs::makedev(1, 3);
-        let shared = FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == null;
-        if stat.st_uid == uid || shared {
+        if stat.st_uid == uid || is_null(&stat) {
             continue;
         }
         match rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None) {
