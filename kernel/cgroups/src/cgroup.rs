@@ -343,9 +343,15 @@ impl Cgroup {
             "cpuacct" => "cpu",
             same => same,
         };
+        // Version 2 has these without a controller, and even beside version 1, unless they are controllers there.
+        let core = matches!(controller, "freezer" | "devices")
+            && !self
+                .parts
+                .iter()
+                .any(|part| !part.unified && part.controllers.iter().any(|own| own == controller));
         self.parts.iter().find_map(|part| {
             let name = if part.unified { v2_name } else { controller };
-            let core = part.unified && self.mode == Mode::V2 && matches!(name, "freezer" | "devices");
+            let core = core && part.unified;
             (core || part.controllers.iter().any(|c| c == name)).then_some(if part.unified {
                 Seat::V2(&part.dir)
             } else {

@@ -149,7 +149,7 @@ impl Layout {
             || self.unified.as_ref().is_some_and(|unified| match controller {
                 "blkio" => unified.controllers.iter().any(|c| c == "io"),
                 // Not controllers there, but always possible: BPF programs and `cgroup.freeze`.
-                "devices" | "freezer" => self.mode() == Mode::V2,
+                "devices" | "freezer" => true,
                 "cpuacct" => unified.controllers.iter().any(|c| c == "cpu"),
                 _ => names(unified),
             })
