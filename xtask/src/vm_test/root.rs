@@ -1,6 +1,7 @@
 //! The machine's root file system: programs with the libraries that they need, the suites, and a first process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ const PROGRAMS: [&str; 5] = [
 const RUNTIMES: [&str; 2] = ["/usr/sbin/runc", "/usr/bin/crun"];
 /// Debian's policy compiler, which is unpacked but not installed on this machine.
 const APPARMOR: &str = "apparmor";
+/// criu, and those libraries of it that no other package here has brought.
+const CRIU: [&str; 5] = ["criu", "libnet1", "libprotobuf-c1", "libnl-3-200", "libbsd0"];
 const FOLDERS: [&str; 14] = [
     "usr/bin",
     "usr/sbin",
@@ -53,6 +56,7 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Optio
         root.program(Path::new(runtime), runtime)?;
     }
     root.apparmor(folder)?;
+    root.criu(folder)?;
     for name in build::BINARIES {
         root.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;
     }
@@ -109,15 +113,32 @@ impl Root {
 
     /// Copies a program and the libraries that it is linked with.
     fn program(&self, from: &Path, to: &str) -> Result<()> {
+        self.program_with(from, to, OsStr::new("")).map(drop)
+    }
+
+    /// The same with folders that have libraries too, which are copied to the usual one; what ldd has said.
+    fn program_with(&self, from: &Path, to: &str, more: &OsStr) -> Result<String> {
         self.copy(from, to)?;
         // A static program makes ldd fail.
-        let libraries = output(Command::new("ldd").arg(from)).unwrap_or_default();
-        for path in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-            if !self.0.join(path.trim_start_matches('/')).exists() {
-                self.copy(&Path::new(path).canonicalize()?, path)?;
+        let libraries =
+            output(Command::new("ldd").arg(from).env("LD_LIBRARY_PATH", more)).unwrap_or_default();
+        for path in libraries
+            .split_whitespace()
+            .map(Path::new)
+            .filter(|path| path.is_absolute())
+        {
+            let target = match (
+                path.file_name(),
+                std::env::split_paths(more).any(|more| path.starts_with(more)),
+            ) {
+                (Some(name), true) => Path::new("/lib/x86_64-linux-gnu").join(name),
+                _ => path.to_owned(),
+            };
+            if !self.0.join(target.strip_prefix("/")?).exists() {
+                self.copy(&path.canonicalize()?, &target.to_string_lossy())?;
             }
         }
-        Ok(())
+        Ok(libraries)
     }
 
     /// busybox for everything but these programs.
@@ -136,6 +157,24 @@ impl Root {
             if !taken {
                 symlink("busybox", self.0.join("usr/bin").join(applet)).context("link")?;
             }
+        }
+        Ok(())
+    }
+
+    /// criu, which is not installed on this machine: newer kernels than the virtual one's may be too new for it.
+    fn criu(&self, folder: &Path) -> Result<()> {
+        let mut places = Vec::new();
+        for name in CRIU {
+            let Some(content) = packages::unpack(name, folder)? else {
+                bail!("Debian's package {name} cannot be fetched");
+            };
+            places.push(content.canonicalize()?);
+        }
+        let libraries = places.iter().map(|place| place.join("usr/lib/x86_64-linux-gnu"));
+        let path = std::env::join_paths(libraries).context("the folders of criu's libraries")?;
+        let linked = self.program_with(&places[0].join("usr/sbin/criu"), "usr/sbin/criu", &path)?;
+        if let Some(missing) = linked.lines().find(|line| line.contains("not found")) {
+            bail!("criu: {}", missing.trim());
         }
         Ok(())
     }

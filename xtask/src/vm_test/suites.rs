@@ -35,11 +35,13 @@ const fn long(package: &'static str, file: &'static str) -> Suite {
     }
 }
 
-const SUITES: [Suite; 16] = [
+const SUITES: [Suite; 18] = [
     smoke("cgroups", "privileged"),
     smoke("runtime", "bundles"),
     smoke("e2e", "cgroup_v2"),
     smoke("e2e", "apparmor"),
+    long("dhow-runtime", "surroundings"),
+    long("dhow-runtime", "checkpoint"),
     long("e2e", "limits"),
     long("e2e", "runtimes"),
     long("e2e", "run"),
