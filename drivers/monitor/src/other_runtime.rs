@@ -161,6 +161,7 @@ fn text(path: &std::path::Path) -> Result<String, Failure> {
 
 /// In the words of dockerd.
 fn failure(verb: &str, text: &str) -> Failure {
+    let text = &in_words_of_runc(text);
     Failure {
         message: format!(
             "failed to {verb} task for container: failed to {verb} shim task: OCI runtime {verb} failed: {text}: unknown"
@@ -169,15 +170,25 @@ fn failure(verb: &str, text: &str) -> Failure {
     }
 }
 
+/// Clients of Docker look for runc's sentences and find out by them why nothing runs; crun puts the same otherwise.
+fn in_words_of_runc(text: &str) -> String {
+    let text = text
+        .replace("No such file or directory", "no such file or directory")
+        .replace("Permission denied", "permission denied");
+    let missing = text.split_once("executable file `").and_then(|(before, rest)| {
+        let (name, after) = rest.split_once("` not found in $PATH")?;
+        Some(format!(
+            "{before}exec: \"{name}\": executable file not found in $PATH{after}"
+        ))
+    });
+    missing.unwrap_or(text)
+}
+
 /// What dockerd makes of a runtime's text: 127 not found, 126 not executable, 128 everything else.
 fn exit_code(text: &str) -> i32 {
     let text = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(&[
-        "executable file not found",
-        "executable file `",
-        "no such file or directory",
-    ]) {
+    if has(&["executable file not found", "no such file or directory"]) {
         127
     } else if has(&["permission denied", "is a directory", "not a directory"]) {
         126
@@ -194,15 +205,40 @@ mod tests {
     fn exit_codes_are_those_of_dockerd() {
         for (text, code) in [
             ("exec: \"nope\": executable file not found in $PATH", 127),
-            (
-                "executable file `nope` not found in $PATH: No such file or directory",
-                127,
-            ),
             ("exec: \"/etc\": is a directory", 126),
             ("exec: \"/x\": Permission denied", 126),
             ("cgroups: cannot find cgroup mount destination", 128),
         ] {
             assert_eq!(exit_code(text), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sentences_of_crun_are_those_that_clients_look_for() {
+        for (text, expected, code) in [
+            (
+                "executable file `nope` not found in $PATH: No such file or directory",
+                "exec: \"nope\": executable file not found in $PATH: no such file or directory",
+                127,
+            ),
+            (
+                "open executable: Permission denied",
+                "open executable: permission denied",
+                126,
+            ),
+            (
+                "mount `/x`: Invalid argument",
+                "mount `/x`: Invalid argument",
+                128,
+            ),
+        ] {
+            let failure = failure("create", text);
+            assert!(
+                failure.message.contains(&format!("failed: {expected}: unknown")),
+                "{}",
+                failure.message
+            );
+            assert_eq!(failure.exit_code, code);
         }
     }
 }

@@ -45,7 +45,8 @@ impl Terminal {
         };
         // Only its own session can have a terminal, and to make one between fork and exec would need unsafe code.
         let mut inside = Command::new("setsid");
-        inside.args(["--ctty", "--wait"]);
+        // In letters, which busybox has too; it waits anyway.
+        inside.arg("-c");
         inside.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
