@@ -56,7 +56,9 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Optio
         root.program(Path::new(runtime), runtime)?;
     }
     root.apparmor(folder)?;
-    root.criu(folder)?;
+    if suites.iter().any(|suite| suite.file == "checkpoint") {
+        root.criu(folder)?;
+    }
     for name in build::BINARIES {
         root.program(&Path::new("target/e2e").join(name), &format!("/usr/bin/{name}"))?;
     }
