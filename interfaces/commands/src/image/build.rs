@@ -6,6 +6,7 @@ mod context;
 mod debug;
 mod fields;
 mod git;
+mod keys;
 mod listing;
 mod metadata;
 mod named;

@@ -126,6 +126,44 @@ fn a_step_asks_the_agent_of_the_client() {
         2,
         "{built:?}"
     );
+    // A key in a file is given to an agent of the build's own, which ends with it.
+    let theirs = tempfile::tempdir().expect("folder");
+    let from_file = format!("default={}", key.display());
+    let words = [
+        "build",
+        "--no-cache",
+        "--ssh",
+        &from_file,
+        "--ssh",
+        &ssh[1],
+        &place,
+    ];
+    let mut command = dhow.command(words);
+    let built = command
+        .env("TMPDIR", theirs.path())
+        .env("HOME", theirs.path())
+        .output();
+    let built = built.expect("dhow");
+    let told = String::from_utf8_lossy(&built.stdout);
+    assert!(built.status.success(), "{built:?}");
+    assert_eq!(told.matches("the key of the test").count(), 2, "{told}");
+    let mark = theirs.path().display().to_string();
+    let has_mark = |entry: &fs::DirEntry| {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(&mark)
+    };
+    until("nothing that the build started is left", || {
+        !fs::read_dir("/proc")
+            .expect("proc")
+            .flatten()
+            .any(|entry| has_mark(&entry))
+    });
+    let broken = context.path().join("Dockerfile").display().to_string();
+    let refused = dhow.run(["build", "--ssh", &format!("default={broken}"), &place]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("ssh-add does not take the key"),
+        "{refused:?}"
+    );
     let without = dhow.run(["build", "--no-cache", &place]);
     assert!(
         without.code == 1 && without.stderr.contains("unset ssh forward key default"),

@@ -1,22 +1,26 @@
-//! `--ssh [default|ID[=SOCKET]]`: steps ask the user's ssh agents.
+//! `--ssh [default|ID[=SOCKET|KEY[,KEY…]]]`: steps ask the user's ssh agents, or one that has the keys.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use client::{Client, Hijacked};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::keys::KeyAgent;
 use crate::failure::Failure;
 
 /// An agent and where it listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Agent {
     pub(super) id: String,
     socket: PathBuf,
+    /// The agent of the build's own that listens there.
+    _own: Option<Arc<KeyAgent>>,
 }
 
 /// Reads the flags; `environment` is what SSH_AUTH_SOCK says.
@@ -38,19 +42,23 @@ pub(super) fn parse(list: &[String], environment: Option<&str>) -> Result<Vec<Ag
         if agents.iter().any(|agent| agent.id == id) {
             return Err(Failure::new(format!("duplicate ssh agent {id}")));
         }
-        let is_socket = std::fs::metadata(socket).map(|about| about.file_type().is_socket());
-        match is_socket {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(Failure::new(format!(
-                    "--ssh {text}: keys in files are not available in this version of dhow: add them to an agent with ssh-add"
-                )));
-            }
-            Err(error) => return Err(Failure::new(format!("--ssh {text}: {socket}: {error}"))),
+        let keys: Vec<&Path> = socket.split(',').map(Path::new).collect();
+        for path in &keys {
+            std::fs::metadata(path)
+                .map_err(|error| Failure::new(format!("--ssh {text}: {}: {error}", path.display())))?;
         }
+        let is_socket =
+            |path: &&Path| std::fs::metadata(path).is_ok_and(|about| about.file_type().is_socket());
+        let own = match keys.iter().filter(|path| is_socket(path)).count() {
+            0 => Some(Arc::new(KeyAgent::start(&keys)?)),
+            _ if keys.len() == 1 => None,
+            _ => return Err(Failure::new(format!("--ssh {text}: only single socket allowed"))),
+        };
+        let socket = own.as_ref().map_or(keys[0], |own| own.socket()).to_owned();
         agents.push(Agent {
             id: id.to_owned(),
-            socket: socket.into(),
+            socket,
+            _own: own,
         });
     }
     Ok(agents)
@@ -122,8 +130,8 @@ mod tests {
         );
         assert_eq!(read(&[String::new()]).unwrap(), ["default"]);
         assert!(read(&[named.clone(), named]).unwrap_err().contains("duplicate"));
-        let key = format!("default={}", file.display());
-        assert!(read(&[key]).unwrap_err().contains("keys in files"));
+        let both = format!("default={},{}", file.display(), socket.display());
+        assert!(read(&[both]).unwrap_err().contains("only single socket"));
         assert!(
             parse(&["default".to_owned()], None)
                 .unwrap_err()

@@ -324,7 +324,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Kind::Strings,
         "stringArray",
         "",
-        "SSH agent socket to expose to the build (format: \"default|<id>[=<socket>]\")",
+        "SSH agent socket or keys to expose to the build (format: \"default|<id>[=<socket>|<key>[,<key>]]\")",
     ),
     flag(
         "tag",
