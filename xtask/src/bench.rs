@@ -14,6 +14,8 @@ mod rows;
 mod runtimes;
 mod table;
 
+pub(crate) use runtimes::make_bundles;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

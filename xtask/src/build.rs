@@ -61,7 +61,7 @@ fn build(profile: &str, runtime_profile: &str, folder: &Path) -> Result<PathBuf>
         command.env("DHOW_COMMIT", commit);
     }
     run_command(&mut command)?;
-    run_command(&mut static_build(runtime_profile))?;
+    run_command(static_build(runtime_profile).args(["--target-dir", "target/static"]))?;
     let output = |profile: &str| {
         if profile == "dev" {
             "debug".to_owned()
@@ -96,6 +96,17 @@ fn commit() -> Option<String> {
     Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
 }
 
+/// The runtime as it is released, but with symbols and as the linker lays it out by itself, and the linker's map of that.
+pub(crate) fn runtime_with_map(folder: &Path, map: &Path) -> Result<PathBuf> {
+    println!("building (runtime with a map)");
+    let mut command = static_build("runtime");
+    command.arg("--target-dir").arg(folder);
+    command.args(["--config", "profile.runtime.strip=false"]);
+    command.env("DHOW_RUNTIME_MAP", map);
+    run_command(&mut command)?;
+    Ok(folder.join(TARGET).join("runtime/dhow-runtime"))
+}
+
 fn static_build(profile: &str) -> Command {
     let mut command = cargo();
     command.args([
@@ -106,7 +117,7 @@ fn static_build(profile: &str) -> Command {
         "--package",
         "dhow-runtime",
     ]);
-    command.args(["--target", TARGET, "--target-dir", "target/static"]);
+    command.args(["--target", TARGET]);
     // An inherited RUSTFLAGS would overrule the line below, and the runtime would depend on the host's libraries.
     command
         .env_remove("RUSTFLAGS")

@@ -10,6 +10,7 @@ mod dist;
 mod files;
 mod fuzz;
 mod install;
+mod layout;
 mod map;
 mod packages;
 mod quickstart;
@@ -53,6 +54,8 @@ enum Verb {
     Uninstall(install::UninstallArguments),
     /// Load an engine for minutes or hours, kill its daemon and its monitors at random, and check what must hold
     Soak(soak::Arguments),
+    /// Find out which functions of dhow-runtime a container uses, and write the linker script that joins them
+    Layout(layout::Arguments),
     /// Fuzz everything that reads hostile bytes, guided by coverage
     Fuzz(fuzz::Arguments),
     /// Run the suites in a small virtual machine: another kernel, cgroup v2, AppArmor
@@ -82,6 +85,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Tidy(arguments) => tidy::run(&arguments),
         Verb::Map(arguments) => map::run(&arguments),
         Verb::Soak(arguments) => soak::run(&arguments),
+        Verb::Layout(arguments) => layout::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::VmTest(arguments) => vm_test::run(&arguments),
     }

@@ -321,7 +321,7 @@ fn show(row: &Row, values: &BTreeMap<&str, Vec<f64>>) -> Line {
 }
 
 /// Bundles that end at once and that sleep, without and with Docker's profile.
-fn make_bundles(work: &Path) -> Result<()> {
+pub(crate) fn make_bundles(work: &Path) -> Result<()> {
     let root = work.join("runtime-root");
     fs::create_dir_all(root.join("bin"))?;
     fs::copy("/bin/busybox", root.join("bin/busybox"))
