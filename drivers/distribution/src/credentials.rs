@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use api_types::decode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Deserialize;
@@ -80,7 +81,7 @@ impl Credentials {
         if text.is_empty() {
             return Ok(Self::Anonymous);
         }
-        let json = decode(text).ok_or_else(|| HeaderError::auth("it is not Base64"))?;
+        let json = base64(text).ok_or_else(|| HeaderError::auth("it is not Base64"))?;
         Self::from_json(&json)
     }
 
@@ -92,7 +93,7 @@ impl Credentials {
         if json.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::Anonymous);
         }
-        let auth: Option<AuthConfig> = serde_json::from_slice(json).map_err(HeaderError::auth)?;
+        let auth: Option<AuthConfig> = decode::from_slice(json).map_err(HeaderError::auth)?;
         Ok(auth.map(Self::from).unwrap_or_default())
     }
 
@@ -111,7 +112,7 @@ impl From<AuthConfig> for Credentials {
     fn from(mut auth: AuthConfig) -> Self {
         if auth.username.is_empty()
             && let Some(pair) =
-                decode(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
+                base64(auth.auth.trim_end_matches('=')).and_then(|b| String::from_utf8(b).ok())
             && let Some((user, password)) = pair.split_once(':')
         {
             auth.username = user.to_owned();
@@ -146,9 +147,9 @@ impl Keyring {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let json = decode(text).ok_or_else(|| HeaderError::config("it is not Base64"))?;
+        let json = base64(text).ok_or_else(|| HeaderError::config("it is not Base64"))?;
         let all: Option<BTreeMap<String, Option<AuthConfig>>> =
-            serde_json::from_slice(&json).map_err(HeaderError::config)?;
+            decode::from_slice(&json).map_err(HeaderError::config)?;
         let entry = |(server, auth): (String, Option<AuthConfig>)| {
             (
                 domain_of_server(&server),
@@ -165,7 +166,7 @@ impl Keyring {
 }
 
 /// Base64 of either alphabet, without its padding.
-fn decode(text: &str) -> Option<Vec<u8>> {
+fn base64(text: &str) -> Option<Vec<u8>> {
     let padded = format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
     URL_SAFE
         .decode(&padded)
@@ -214,6 +215,12 @@ mod tests {
             &format!(r#"{{"auth":"{}"}}"#, STANDARD.encode("u:p:~?>")),
             &password,
         );
+        // As clients write it whose types have options: what is not known is there, and null.
+        check(
+            r#"{"username":"u","password":"p:~?>","auth":null,"email":null,"serveraddress":null,"identitytoken":null,"registrytoken":null}"#,
+            &password,
+        );
+        check(r#"{"Username":"u","Password":"p:~?>"}"#, &password);
         check("{}", &Credentials::Anonymous);
         check("null", &Credentials::Anonymous);
         check(
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_keyring_has_a_key_for_each_registry() {
-        let json = r#"{"https://index.docker.io/v1/":{"username":"u","password":"p"},"reg:5000":{"identitytoken":"t"},"x":null}"#;
+        let json = r#"{"https://index.docker.io/v1/":{"username":"u","password":"p"},"reg:5000":{"username":null,"identitytoken":"t"},"x":null}"#;
         let keyring = Keyring::from_header(&URL_SAFE.encode(json)).unwrap();
         let password = Credentials::Password {
             user: "u".to_owned(),

@@ -9,6 +9,7 @@ use ::builds::{
 };
 use api_types::ApiVersion;
 use api_types::container::{HostConfig, Ulimit};
+use api_types::decode;
 use api_types::progress::Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -158,7 +159,9 @@ pub(crate) fn request(call: &Call) -> Result<BuildRequest, Failure> {
         target: query.text("target").to_owned(),
         platform: query.text("platform").to_owned(),
         pull: query.flag("pull"),
-        keyring: Keyring::from_header(call.header("x-registry-config").unwrap_or_default())?,
+        // As with `X-Registry-Auth`: what cannot be read is no key.
+        keyring: Keyring::from_header(call.header("x-registry-config").unwrap_or_default())
+            .unwrap_or_default(),
         no_cache: query.flag("nocache"),
         no_cache_filter: json(call, "nocachefilter")?,
         cache_from: json(call, "cachefrom")?,
@@ -191,8 +194,8 @@ pub(crate) fn json<T: DeserializeOwned + Default>(call: &Call, name: &str) -> Re
     if text.is_empty() {
         return Ok(T::default());
     }
-    let value: Option<T> =
-        serde_json::from_str(text).map_err(|error| Failure::bad(format!("error reading {name}: {error}")))?;
+    let value: Option<T> = decode::from_slice(text.as_bytes())
+        .map_err(|error| Failure::bad(format!("error reading {name}: {error}")))?;
     Ok(value.unwrap_or_default())
 }
 
@@ -247,7 +250,8 @@ fn secrets(call: &Call) -> Result<Vec<Secret>, Failure> {
 pub(crate) async fn prune(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
     let keep = kept(call.version, &call.query)?;
     let filters = call.query.filters()?;
-    let known = filters.accept_only(&["until", "unused-for", "id", "type"]);
+    // What is kept for later has no labels; `docker system prune --filter label=…` says them to every prune.
+    let known = filters.accept_only(&["until", "unused-for", "id", "type", "label", "label!"]);
     known.map_err(|error| Failure::bad(error.to_string()))?;
     let all = |name: &str| -> Vec<String> { filters.values(name).map(str::to_owned).collect() };
     let mut before = None;
@@ -264,13 +268,14 @@ pub(crate) async fn prune(buildkit: Arc<BuildKit>, call: Call) -> Outcome {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Report {
-        caches_deleted: Vec<String>,
+        /// Docker's `null` for none.
+        caches_deleted: Option<Vec<String>>,
         space_reclaimed: u64,
     }
     let pruned = buildkit.prune(options).await;
     reply::ok(&Report {
         space_reclaimed: pruned.iter().map(|gone| gone.size).sum(),
-        caches_deleted: pruned.into_iter().map(|gone| gone.id).collect(),
+        caches_deleted: (!pruned.is_empty()).then(|| pruned.into_iter().map(|gone| gone.id).collect()),
     })
 }
 

@@ -159,9 +159,10 @@ pub(crate) async fn top(containers: Arc<Containers>, call: Call) -> Outcome {
     reply::ok(&containers.top(call.name(), arguments).await?)
 }
 
-/// `GET /containers/{name}/changes`.
+/// `GET /containers/{name}/changes`; `null` for none, as Docker has it.
 pub(crate) async fn changes(containers: Arc<Containers>, call: Call) -> Outcome {
-    reply::ok(&containers.changes(call.name()).await?)
+    let changes = containers.changes(call.name()).await?;
+    reply::ok(&(!changes.is_empty()).then_some(changes))
 }
 
 /// `POST /containers/prune`.

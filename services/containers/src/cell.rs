@@ -28,8 +28,8 @@ impl View {
         match self.phase {
             Phase::Created => "created",
             Phase::Starting if self.record.restart_count > 0 => "restarting",
-            // What it was before: nothing but the engine knows that a start is under way.
-            Phase::Starting if self.record.run.started.is_none() => "created",
+            // What it was before: nothing but the engine knows that a start is under way, and one that failed was none.
+            Phase::Starting | Phase::Exited if self.record.run.started.is_none() => "created",
             Phase::Running => "running",
             Phase::Paused => "paused",
             Phase::Waiting => "restarting",

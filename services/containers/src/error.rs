@@ -64,12 +64,12 @@ pub enum Error {
     /// The container is in the wished state already.
     #[error("{0}")]
     NotModified(String),
-    /// A process could not be started; the text is the runtime's, the code 125, 126 or 127.
+    /// A process could not be started; the text is the runtime's, the code 126, 127 or 128.
     #[error("{message}")]
     Launch {
         /// What the runtime said.
         message: String,
-        /// The exit code that `docker run` gives for it.
+        /// The exit code that the record has for it.
         code: i32,
         /// What sort of failure it is.
         kind: Kind,
@@ -171,7 +171,7 @@ impl Error {
             )),
             Refusal::LaunchFailed => Self::Launch {
                 message: format!("container {id} failed to start"),
-                code: 125,
+                code: crate::launch::UNKNOWN,
                 kind: Kind::System,
             },
             Refusal::Failed(why) => Self::Conflict(format!("cannot {doing} container {name}: {why}")),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api_types::container::PathStat;
 use monitor::plan::{Fd, FilesOperation, FilesPlan, Tree};
 use monitor::protocol::{FilesFailure, FilesReport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use crate::cell::{Cell, Lease, View};
@@ -16,6 +16,10 @@ use crate::house::House;
 use crate::link::Link;
 use crate::requests::PutArchive;
 use crate::{Error, launch, spec};
+
+mod input;
+
+use input::Input;
 
 /// How much of a stream is passed on at once.
 const CHUNK: usize = 128 << 10;
@@ -42,11 +46,11 @@ pub struct TarStream {
     over: bool,
 }
 
-/// A tar stream into a container.
+/// A tar stream into a container, plain or compressed in any way that [`blobs::decompress`] undoes.
 #[derive(Debug)]
 pub struct TarSink {
     operation: Operation,
-    pipe: pipe::Sender,
+    input: Input,
 }
 
 impl Operation {
@@ -251,7 +255,10 @@ pub(crate) async fn put(house: &Arc<House>, cell: &Arc<Cell>, request: PutArchiv
     let operation = Operation::begin(house, cell, operation, Some(read.as_fd())).await?;
     drop(read);
     let pipe = pipe::Sender::from_owned_fd(write).map_err(piped)?;
-    Ok(TarSink { operation, pipe })
+    Ok(TarSink {
+        operation,
+        input: Input::new(pipe),
+    })
 }
 
 impl TarStream {
@@ -286,7 +293,7 @@ impl TarSink {
     /// # Errors
     /// The operation has failed already; [`TarSink::finish`] says why.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.pipe.write_all(bytes).await.map_err(piped)
+        self.input.write(bytes).await.map_err(piped)
     }
 
     /// The end of the stream: what became of it.
@@ -294,7 +301,11 @@ impl TarSink {
     /// # Errors
     /// The path does not exist, the archive is malformed, the place is read-only.
     pub async fn finish(self) -> Result<(), Error> {
-        drop(self.pipe);
-        self.operation.done().await
+        let damage = self.input.finish().await.map_err(piped)?;
+        let done = self.operation.done().await;
+        // What the helper saw of a damaged stream is a shortened tar; the damage says more.
+        damage.map_or(done, |problem| {
+            Err(Error::Invalid(format!("decompress the archive: {problem}")))
+        })
     }
 }

@@ -368,7 +368,6 @@ fn status(view: &View, now: Timestamp) -> String {
         "restarting" => format!("Restarting ({}) {} ago", run.exit_code, since(run.finished)),
         "removing" => "Removal In Progress".into(),
         "dead" => "Dead".into(),
-        _ if run.finished.is_none() => "Created".into(),
         _ => format!("Exited ({}) {} ago", run.exit_code, since(run.finished)),
     }
 }

@@ -33,11 +33,15 @@ pub(crate) struct Launched {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
+/// Exit code of a container that did not start for another reason than its command, as Docker's `State.ExitCode` has
+/// it. (That `docker run` exits with 125 is the client's own doing.)
+pub(crate) const UNKNOWN: i32 = 128;
+
 /// Why a container did not start, in the words for `docker start` and for the record.
 #[derive(Clone, Debug)]
 pub(crate) struct LaunchError {
     pub(crate) message: String,
-    /// What `docker run` exits with.
+    /// The exit code in the record: 127 or 126 by what was wrong with the command, else [`UNKNOWN`].
     pub(crate) code: i32,
     kind: Kind,
 }
@@ -46,20 +50,19 @@ impl LaunchError {
     pub(crate) fn of(fault: impl Fault) -> Self {
         Self {
             message: fault.to_string(),
-            code: 125,
+            code: UNKNOWN,
             kind: fault.kind(),
         }
     }
 
     fn failure(failure: Failure) -> Self {
-        let kind = if failure.exit_code == 125 {
-            Kind::System
-        } else {
-            Kind::InvalidParameter
+        let (code, kind) = match failure.exit_code {
+            125 => (UNKNOWN, Kind::System),
+            code => (code, Kind::InvalidParameter),
         };
         Self {
             message: failure.message,
-            code: failure.exit_code,
+            code,
             kind,
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn measure(house: &House, view: &View) -> Result<Stats, Error> {
     stats.memory_stats = MemoryStats {
         usage: measured.memory.usage,
         max_usage: measured.memory.max_usage.unwrap_or(0),
-        stats: Some(measured.memory.stat),
+        stats: Some(told(&measured.memory.stat)),
         failcnt: measured.memory.failures,
         limit: measured
             .memory
@@ -133,4 +133,106 @@ fn network(pid: i32) -> BTreeMap<String, NetworkStats> {
         (name != "lo").then(|| (name.to_owned(), stats))
     });
     interfaces.collect()
+}
+
+/// What Docker tells of `memory.stat` where memory has a hierarchy of version 1: each of these, and again as
+/// `total_…`, of the group with all below it.
+const V1: [&str; 14] = [
+    "cache",
+    "rss",
+    "rss_huge",
+    "mapped_file",
+    "dirty",
+    "writeback",
+    "pgpgin",
+    "pgpgout",
+    "pgfault",
+    "pgmajfault",
+    "inactive_anon",
+    "active_anon",
+    "inactive_file",
+    "active_file",
+];
+
+/// The rest of it.
+const V1_MORE: [&str; 4] = [
+    "unevictable",
+    "total_unevictable",
+    "hierarchical_memory_limit",
+    "hierarchical_memsw_limit",
+];
+
+/// The same of version 2.
+const V2: [&str; 31] = [
+    "anon",
+    "file",
+    "kernel_stack",
+    "slab",
+    "sock",
+    "shmem",
+    "file_mapped",
+    "file_dirty",
+    "file_writeback",
+    "anon_thp",
+    "inactive_anon",
+    "active_anon",
+    "inactive_file",
+    "active_file",
+    "unevictable",
+    "slab_reclaimable",
+    "slab_unreclaimable",
+    "pgfault",
+    "pgmajfault",
+    "workingset_refault",
+    "workingset_activate",
+    "workingset_nodereclaim",
+    "pgrefill",
+    "pgscan",
+    "pgsteal",
+    "pgactivate",
+    "pgdeactivate",
+    "pglazyfree",
+    "pglazyfreed",
+    "thp_fault_alloc",
+    "thp_collapse_alloc",
+];
+
+/// The lines of `memory.stat` under the names that Docker has, whatever this kernel has: clients know these names, some
+/// insist on each of them and refuse any other.
+fn told(kernel: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let value = |name: &str| kernel.get(name).copied().unwrap_or_default();
+    if !kernel.contains_key("hierarchical_memory_limit") {
+        return V2.map(|name| (name.to_owned(), value(name))).into();
+    }
+    let totals = V1.map(|name| format!("total_{name}"));
+    let names = V1.into_iter().chain(V1_MORE).map(str::to_owned).chain(totals);
+    names.map(|name| (name.clone(), value(&name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(text: &str) -> BTreeMap<String, u64> {
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        };
+        text.lines().map(pair).collect()
+    }
+
+    #[test]
+    fn memory_has_the_names_of_docker_whatever_the_kernel_tells() {
+        let v1 = told(&stat(
+            "cache 1\nswapcached 2\nworkingset_refault_anon 3\nhierarchical_memory_limit 4\ntotal_cache 5\ntotal_swap 6",
+        ));
+        assert_eq!(v1.len(), 32);
+        assert_eq!((v1["cache"], v1["total_cache"], v1["total_rss"]), (1, 5, 0));
+        assert_eq!(v1["hierarchical_memory_limit"], 4);
+        assert!(!v1.contains_key("swapcached") && !v1.contains_key("total_swap"));
+        let v2 = told(&stat("anon 1\nfile_thp 2\nworkingset_refault_file 3\npgsteal 4"));
+        assert_eq!(v2.len(), 31);
+        assert_eq!((v2["anon"], v2["pgsteal"], v2["workingset_refault"]), (1, 4, 0));
+        assert!(!v2.contains_key("file_thp"));
+    }
 }

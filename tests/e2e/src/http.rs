@@ -55,17 +55,26 @@ pub fn connect(daemon: &Daemon) -> UnixStream {
 /// # Panics
 /// When the daemon does not answer in HTTP.
 pub fn request(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let header = (!body.is_empty()).then_some(("Content-Type", "application/json"));
+    send(daemon, method, path, header, body.as_bytes())
+}
+
+/// Sends a request with one more header and reads the whole reply.
+///
+/// # Panics
+/// When the daemon does not answer in HTTP.
+pub fn send(daemon: &Daemon, method: &str, path: &str, header: Option<(&str, &str)>, body: &[u8]) -> Reply {
     let mut stream = connect(daemon);
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: dhow\r\nConnection: close\r\n");
-    let body = body.map(Value::to_string);
-    if let Some(body) = &body {
-        head += &format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
+    if let Some((name, value)) = header {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", body.len());
     }
     stream
-        .write_all((head + "\r\n" + &body.unwrap_or_default()).as_bytes())
+        .write_all(&[head.as_bytes(), b"\r\n", body].concat())
         .expect("send");
     let mut all = Vec::new();
     stream.read_to_end(&mut all).expect("receive");

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::{ContainerCreateBody, ExecConfig, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, LogsOptions,
+    CreateContainerOptions, CreateImageOptions, InspectContainerOptions, ListContainersOptions, LogsOptions,
     RemoveContainerOptions, StartContainerOptions, StatsOptions, WaitContainerOptions,
 };
-use e2e::{Daemon, LONGEST, daemon};
+use e2e::image::busybox_at;
+use e2e::{Daemon, LONGEST, daemon, http};
+use fake_registry::Registry;
 use futures_util::StreamExt;
 
 fn connect(daemon: &Daemon) -> Docker {
@@ -160,4 +163,44 @@ async fn exec_and_statistics_work_for_bollard() {
         ..RemoveContainerOptions::default()
     };
     docker.remove_container(&id, Some(options)).await.expect("remove");
+}
+
+#[tokio::test]
+async fn credentials_that_are_half_filled_in_or_unreadable_are_taken_as_docker_takes_them() {
+    let Some(daemon) = daemon() else { return };
+    let registry = Registry::start();
+    busybox_at(&registry, "team/busybox");
+    let name = format!("{}/team/busybox", registry.address());
+    // Nothing is needed, and whatever this client has to show is no JSON at all.
+    let path = format!("/images/create?fromImage={name}&tag=latest");
+    let header = Some(("X-Registry-Auth", "b29wcw=="));
+    let reply = http::send(&daemon, "POST", &path, header, &[]);
+    assert!(
+        reply.text().contains("Downloaded newer image"),
+        "{}",
+        reply.text()
+    );
+
+    registry.require_password("u", "p");
+    let docker = connect(&daemon);
+    let pull = async |password: &str| {
+        // What it does not know this client sends as null.
+        let credentials = DockerCredentials {
+            username: Some("u".into()),
+            password: Some(password.into()),
+            ..DockerCredentials::default()
+        };
+        let options = CreateImageOptions {
+            from_image: Some(name.clone()),
+            tag: Some("latest".into()),
+            ..CreateImageOptions::default()
+        };
+        let told: Vec<_> = docker
+            .create_image(Some(options), None, Some(credentials))
+            .collect()
+            .await;
+        told.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    pull("p").await.expect("pull");
+    pull("wrong").await.expect_err("a wrong password");
 }

@@ -198,6 +198,123 @@ fn what_cannot_be_attached_to_is_an_ordinary_error() {
     );
 }
 
+/// `bytes` as the command `tool` packs them.
+fn packed(tool: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut file = tempfile::NamedTempFile::new().expect("file");
+    file.write_all(bytes).expect("write");
+    let output = std::process::Command::new(tool)
+        .arg("-c")
+        .arg(file.path())
+        .output();
+    output.unwrap_or_else(|error| panic!("{tool}: {error}")).stdout
+}
+
+#[test]
+fn an_archive_for_a_container_may_be_compressed() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let id = create(
+        &daemon,
+        &json!({ "Image": "busybox", "Cmd": ["cat", "/tmp/gzip", "/tmp/bzip2", "/tmp/xz", "/tmp/none"] }),
+    );
+    // Docker's word for no changes.
+    let changes = || http::get(&daemon, &format!("/containers/{id}/changes"));
+    assert_eq!(changes(), Value::Null);
+    let path = format!("/containers/{id}/archive?path=/tmp");
+    let put = |body: &[u8]| http::send(&daemon, "PUT", &path, None, body);
+    let tar = |name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_data(&mut header, name, content).expect("tar");
+        tar.into_inner().expect("tar")
+    };
+    for tool in ["gzip", "bzip2", "xz", "none"] {
+        let plain = tar(tool, format!("by {tool}\n").as_bytes());
+        let reply = put(&match tool {
+            "none" => plain,
+            tool => packed(tool, &plain),
+        });
+        assert_eq!(reply.status, 200, "{tool}: {}", reply.text());
+    }
+    assert_eq!(
+        changes(),
+        json!([{ "Path": "/tmp", "Kind": 0 }, { "Path": "/tmp/bzip2", "Kind": 1 },
+        { "Path": "/tmp/gzip", "Kind": 1 }, { "Path": "/tmp/none", "Kind": 1 }, { "Path": "/tmp/xz", "Kind": 1 }])
+    );
+
+    // More than all buffers on the way hold, and cut off in the middle.
+    let large: Vec<u8> = (0..1_500_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    let mut large = packed("gzip", &tar("large", &large));
+    assert_eq!(put(&large).status, 200);
+    large.truncate(large.len() / 2);
+    let reply = put(&large);
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(
+        reply.message().starts_with("decompress the archive: "),
+        "{}",
+        reply.text()
+    );
+    // What is wrong with the tar inside is told as for a plain one.
+    let reply = put(&packed("gzip", b"this is no tar"));
+    assert!(
+        reply.message().starts_with("archive is truncated"),
+        "{}",
+        reply.text()
+    );
+
+    post(&daemon, &format!("/containers/{id}/start"), 204);
+    post(&daemon, &format!("/containers/{id}/wait"), 200);
+    let log = http::request(&daemon, "GET", &format!("/containers/{id}/logs?stdout=1"), None);
+    let lines = ["gzip", "bzip2", "xz", "none"].map(|tool| frame(1, format!("by {tool}\n").as_bytes()));
+    assert_eq!(log.body, lines.concat(), "{}", log.text());
+}
+
+#[test]
+fn a_prune_of_build_caches_that_finds_nothing_says_null() {
+    let Some(daemon) = daemon() else { return };
+    let filters = http::escaped(&json!({ "label": ["none"] }));
+    let reply = http::request(&daemon, "POST", &format!("/build/prune?filters={filters}"), None);
+    assert_eq!(
+        reply.json(),
+        json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }),
+        "{}",
+        reply.text()
+    );
+}
+
+#[test]
+fn a_container_that_does_not_start_has_the_exit_code_128() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let source = daemon.folder().join("unshared");
+    let host = json!({ "Binds": [format!("{}:/x:rshared", source.display())] });
+    let id = create(&daemon, &json!({ "Image": "busybox", "HostConfig": host }));
+    let started = http::request(&daemon, "POST", &format!("/containers/{id}/start"), None);
+    assert!(started.status >= 400, "{}", started.text());
+    let state = http::get(&daemon, &format!("/containers/{id}/json"))["State"].clone();
+    assert_eq!(
+        (&state["Status"], &state["ExitCode"]),
+        (&json!("created"), &json!(128)),
+        "{state}"
+    );
+    let path = format!(
+        "/containers/json?filters={}",
+        http::escaped(&json!({ "status": ["created"] }))
+    );
+    assert_eq!(http::get(&daemon, &path)[0]["Status"], "Created");
+    let id = create(&daemon, &json!({ "Image": "busybox", "Cmd": ["/nosuch"] }));
+    let started = http::request(&daemon, "POST", &format!("/containers/{id}/start"), None);
+    assert_eq!(started.status, 400, "{}", started.text());
+    assert_eq!(
+        http::get(&daemon, &format!("/containers/{id}/json"))["State"]["ExitCode"],
+        127
+    );
+}
+
 #[test]
 fn an_exec_streams_over_the_connection_that_started_it() {
     let Some(daemon) = daemon() else { return };

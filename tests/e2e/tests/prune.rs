@@ -130,6 +130,8 @@ fn network_prune_and_system_prune_leave_what_is_in_use() {
         assert_eq!(own(), ["used"]);
         docker.ok(["create", "--name", "stopped", "-v", "/anonymous", "busybox"]);
         docker.ok(["network", "create", "idle"]);
+        docker.ok(["system", "prune", "-f", "--filter", "label=none"]);
+        assert_eq!(own(), ["idle", "used"]);
         docker.ok(["system", "prune", "-f"]);
         assert_eq!(own(), ["used"]);
         assert_eq!(names(docker, &["ps", "-a", "--format", "{{.Names}}"]), ["busy"]);

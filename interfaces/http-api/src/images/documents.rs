@@ -25,7 +25,7 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 fn asked(call: &Call) -> Result<Asked, Failure> {
     Ok(Asked {
         reference: Reference::parse_docker(call.name())?,
-        credentials: credentials(call)?,
+        credentials: credentials(call),
         insecure: call.query.flag("insecure"),
     })
 }

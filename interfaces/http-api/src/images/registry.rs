@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::images::{Images, PullOptions, PushOptions};
+use api_types::decode;
 use api_types::descriptor::{Descriptor, Platform};
 use api_types::image::{DistributionInspect, LoginReply};
 use distribution::Credentials;
@@ -22,17 +23,16 @@ const RESULTS: usize = 25;
 /// The most that Docker Hub gives.
 const MOST_RESULTS: i64 = 100;
 
-/// Who asks: docker's header, which may be absent or empty.
-pub(super) fn credentials(call: &Call) -> Result<Credentials, Failure> {
-    Ok(Credentials::from_header(
-        call.header("x-registry-auth").unwrap_or_default(),
-    )?)
+/// Who asks: docker's header, which may be absent or empty. One that cannot be read is nobody, as it always was for
+/// Docker: clients send whatever they have, also to registries that ask for nothing.
+pub(super) fn credentials(call: &Call) -> Credentials {
+    Credentials::from_header(call.header("x-registry-auth").unwrap_or_default()).unwrap_or_default()
 }
 
 pub(super) async fn pull(images: Arc<Images>, call: Call) -> Outcome {
     let mut options = PullOptions::new(call.query.text("fromImage"), call.query.text("tag"))?;
     options.platform = platform(call.version, call.query.text("platform"))?;
-    options.credentials = credentials(&call)?;
+    options.credentials = credentials(&call);
     told(|progress| async move { images.pull(options, progress).await }).await
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn push(images: Arc<Images>, call: Call) -> Outcome {
         ));
     }
     let mut options = PushOptions::new(call.name(), call.query.text("tag"))?;
-    options.credentials = credentials(&call)?;
+    options.credentials = credentials(&call);
     told(|progress| async move { images.push(options, progress).await }).await
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn login(images: Arc<Images>, mut call: Call) -> Outcome {
     }
     let body = call.bytes(LOGIN_LIMIT).await?;
     let credentials = Credentials::from_json(&body)?;
-    let server: Server = serde_json::from_slice(&body).map_err(crate::call::invalid_json)?;
+    let server: Server = decode::from_slice(&body).map_err(crate::call::invalid_json)?;
     let identity = images.login(&credentials, &server.serveraddress).await?;
     reply::ok(&LoginReply {
         identity_token: identity.unwrap_or_default(),
@@ -69,7 +69,7 @@ pub(crate) async fn login(images: Arc<Images>, mut call: Call) -> Outcome {
 /// `GET /distribution/{name}/json`.
 pub(crate) async fn distribution(images: Arc<Images>, call: Call) -> Outcome {
     let name = Reference::parse_docker(call.name())?;
-    let found = images.inspect_remote(&name, &credentials(&call)?).await?;
+    let found = images.inspect_remote(&name, &credentials(&call)).await?;
     let platform = |p: &oci::platform::Platform| Platform {
         architecture: p.architecture.clone(),
         os: p.os.clone(),
@@ -118,7 +118,7 @@ pub(crate) async fn search(images: Arc<Images>, call: Call) -> Outcome {
         stars = stars.max(number);
     }
     let found = images
-        .search(call.query.text("term"), limit, &credentials(&call)?)
+        .search(call.query.text("term"), limit, &credentials(&call))
         .await?;
     let search = Search {
         official,
