@@ -212,12 +212,14 @@ fn assemble(rootfs: &Recipe, mounts: &[Mount]) -> Result<OwnedFd, FilesError> {
         let source = c_path(Path::new(&mount.source))?;
         let volume = linux::mount::clone_tree(rustix::fs::CWD, &source, true)
             .map_err(failed("open", &mount.source))?;
-        if mount.options.iter().any(|option| option == "ro") {
+        // As in a running one `rro` means what is mounted below, too.
+        let option = |name: &str| mount.options.iter().any(|option| option == name);
+        if option("ro") || option("rro") {
             let attributes = linux::mount::Attributes {
                 set: linux::mount::ATTR_RDONLY,
                 ..linux::mount::Attributes::default()
             };
-            linux::mount::set_attributes(volume.as_fd(), attributes, false)
+            linux::mount::set_attributes(volume.as_fd(), attributes, option("rro"))
                 .map_err(failed("protect", &mount.source))?;
         }
         let is_directory =

@@ -137,13 +137,14 @@ async fn tree(house: &Arc<House>, cell: &Arc<Cell>) -> Result<(Tree, Option<Owne
             continue;
         }
         let mounts = launch::resolve_mounts(house, &view.record).await?;
+        let generated = launch::generated_before(house, &view.record);
         let tree = Tree::Stopped {
             rootfs: house
                 .parts
                 .images
                 .container_recipe(&view.record.id)
                 .map_err(Error::part)?,
-            mounts: spec::user_mounts(&mounts.resolved),
+            mounts: spec::lasting_mounts(&mounts.resolved, &generated, &view.record),
         };
         return Ok((tree, None, Some(lease)));
     }

@@ -20,7 +20,7 @@ use crate::house::House;
 use crate::link::Link;
 use crate::record::Record;
 
-pub(crate) use files::{extra_hosts, rewrite_hosts};
+pub(crate) use files::{extra_hosts, generated_before, rewrite_hosts};
 pub(crate) use network::{check_endpoint, check_endpoints, endpoint_request, port_requests, proxy_sockets};
 pub(crate) use plan::{log_config, make_dir, process_lookup, resolve_mounts};
 

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 const UNIT_PREFIX: &str = "dhow";
 
 pub(crate) use devices::{Device, all_of_host, mapped};
-pub(crate) use mounts::{Generated, Resolved, user_mounts};
+pub(crate) use mounts::{Generated, Resolved, lasting_mounts};
 pub(crate) use namespaces::Joined;
 pub(crate) use process::{
     apparmor_profile, capabilities, environment, frame as process_frame, seccomp_choice, set as set_variable,

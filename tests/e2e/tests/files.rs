@@ -55,6 +55,55 @@ fn cp_goes_both_ways_and_follows_links_inside_the_container_only() {
 }
 
 #[test]
+fn a_stopped_container_has_the_files_of_its_last_run_and_its_mounts_for_cp() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let shared = daemon.folder().join("shared");
+    fs::create_dir(&shared).expect("folder");
+    fs::write(shared.join("kept"), "of the host").expect("file");
+    let source = daemon.folder().join("source.txt");
+    fs::write(&source, "content").expect("file");
+    for_each_client(&daemon, |docker| {
+        let bind = format!("{}:/shared:ro", shared.display());
+        let flags = [
+            "--hostname",
+            "mine",
+            "--add-host",
+            "peer:10.9.8.7",
+            "--tmpfs",
+            "/scratch",
+            "-v",
+            &bind,
+        ];
+        docker.ok(["run", "--name", "over"]
+            .iter()
+            .chain(&flags)
+            .chain(&["busybox", "true"]));
+        let file = |path: &str| {
+            let to = daemon.folder().join("back");
+            docker.ok(["cp".as_ref(), format!("over:{path}").as_ref(), to.as_os_str()]);
+            let text = fs::read_to_string(&to).expect("file");
+            fs::remove_file(to).expect("file");
+            text
+        };
+        assert_eq!(file("/etc/hostname"), "mine\n");
+        let hosts = file("/etc/hosts");
+        assert!(hosts.contains("10.9.8.7\tpeer"), "{hosts}");
+        assert_eq!(file("/shared/kept"), "of the host");
+        let error = docker.fails(
+            1,
+            ["cp".as_ref(), source.as_os_str(), "over:/shared/new".as_ref()],
+        );
+        assert!(
+            error.contains("marked read-only") || error.contains("read-only file system"),
+            "{error}"
+        );
+        assert!(!shared.join("new").exists());
+        docker.ok(["rm", "over"]);
+    });
+}
+
+#[test]
 fn cp_does_not_take_mounts_away_and_names_what_holds_no_files() {
     let Some(daemon) = daemon() else { return };
     daemon.load_busybox();

@@ -16,13 +16,7 @@ pub(super) fn write(house: &House, record: &Record, endpoints: &[Endpoint]) -> R
     let hostname = own.join("hostname");
     put(&hostname, &format!("{}\n", record.hostname()))?;
     if let NetworkMode::Container(other) = record.network() {
-        let other = house.data_dir(&house.find(other)?.id);
-        let existing = |name: &str| Some(other.join(name)).filter(|path| path.exists());
-        return Ok(Generated {
-            hosts: existing("hosts"),
-            hostname: existing("hostname"),
-            resolv_conf: existing("resolv.conf"),
-        });
+        return Ok(existing(&house.data_dir(&house.find(other)?.id)));
     }
     let hosts = own.join("hosts");
     put(&hosts, &hosts_text(house, record, endpoints)?)?;
@@ -33,6 +27,24 @@ pub(super) fn write(house: &House, record: &Record, endpoints: &[Endpoint]) -> R
         hostname: Some(hostname),
         resolv_conf: Some(resolv_conf),
     })
+}
+
+/// The files of a container's last run, as far as there are any.
+pub(crate) fn generated_before(house: &House, record: &Record) -> Generated {
+    let owner = match record.network() {
+        NetworkMode::Container(other) => house.find(other).map(|other| other.id.clone()).ok(),
+        _ => Some(record.id.clone()),
+    };
+    owner.map_or_else(Generated::default, |id| existing(&house.data_dir(&id)))
+}
+
+fn existing(directory: &Path) -> Generated {
+    let existing = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
+    Generated {
+        hosts: existing("hosts"),
+        hostname: existing("hostname"),
+        resolv_conf: existing("resolv.conf"),
+    }
 }
 
 /// Writes the hosts file anew while the container runs, after it has joined or left a network.

@@ -6,7 +6,7 @@ use oci::runtime::Mount;
 use volumes::Source;
 
 use super::Inputs;
-use crate::record::MountSpec;
+use crate::record::{MountSpec, Record};
 
 /// A user's mount, with the path of its files on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +43,18 @@ pub(super) fn build(inputs: &Inputs<'_>) -> Vec<Mount> {
         .into_iter()
         .filter(|mount| !taken(&mount.destination))
         .collect();
-    mounts.extend(
-        generated(inputs)
-            .into_iter()
-            .filter(|mount| !taken(&mount.destination)),
-    );
+    mounts.extend(generated(inputs.generated, inputs.record).filter(|mount| !taken(&mount.destination)));
     mounts.extend(user);
     mounts
+}
+
+/// The mounts of a stopped container that hold anything: what is in a tmpfs ended with it.
+pub(crate) fn lasting_mounts(resolved: &[Resolved], files: &Generated, record: &Record) -> Vec<Mount> {
+    let user = user_mounts(resolved);
+    let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
+    let files = generated(files, record).filter(|mount| !taken(&mount.destination));
+    let lasting = user.iter().filter(|mount| mount.kind != "tmpfs").cloned();
+    files.chain(lasting).collect()
 }
 
 fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
@@ -113,34 +118,26 @@ fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
     mounts
 }
 
-fn generated(inputs: &Inputs<'_>) -> Vec<Mount> {
+fn generated(generated: &Generated, record: &Record) -> impl Iterator<Item = Mount> {
     let files = [
-        ("/etc/resolv.conf", &inputs.generated.resolv_conf),
-        ("/etc/hostname", &inputs.generated.hostname),
-        ("/etc/hosts", &inputs.generated.hosts),
+        ("/etc/resolv.conf", &generated.resolv_conf),
+        ("/etc/hostname", &generated.hostname),
+        ("/etc/hosts", &generated.hosts),
     ];
-    let access = if inputs.record.host_config.readonly_rootfs {
+    let access = if record.host_config.readonly_rootfs {
         "ro"
     } else {
         "rw"
     };
-    let present = files
-        .iter()
-        .filter_map(|(destination, path)| Some((destination, path.as_ref()?)));
-    present
-        .map(|(destination, path)| {
-            mount(
-                destination,
-                "bind",
-                &path.to_string_lossy(),
-                &["rbind", "rprivate", access],
-            )
-        })
-        .collect()
+    files.into_iter().filter_map(move |(destination, path)| {
+        let path = path.as_ref()?.to_string_lossy();
+        let options = ["rbind", "rprivate", access];
+        Some(mount(destination, "bind", &path, &options))
+    })
 }
 
 /// The user's mounts alone, those nearer to the root first.
-pub(crate) fn user_mounts(resolved: &[Resolved]) -> Vec<Mount> {
+fn user_mounts(resolved: &[Resolved]) -> Vec<Mount> {
     let mut sorted: Vec<&Resolved> = resolved.iter().collect();
     sorted.sort_by_key(|mount| {
         mount
