@@ -31,7 +31,10 @@ pub(crate) fn read(data: &[u8]) {
         ..ReadOptions::default()
     };
     let last = entries(&config, options);
-    assert!(all.ends_with(&last), "the tail is the end: {last:?} of {all:?}");
+    // Behind damage nothing is found from the front, but from the end.
+    if driver == "json-file" || is_whole(data) {
+        assert!(all.ends_with(&last), "the tail is the end: {last:?} of {all:?}");
+    }
     let options = ReadOptions {
         no_stdout: choice & 2 != 0,
         no_stderr: choice & 4 != 0,
@@ -43,6 +46,21 @@ pub(crate) fn read(data: &[u8]) {
         Stream::Stderr => !options.no_stderr,
     });
     assert_eq!(entries(&config, options), expect, "only the wanted streams");
+}
+
+/// Whether each record of the driver `local` stands between two equal sizes.
+fn is_whole(mut records: &[u8]) -> bool {
+    while let Some((size, rest)) = records.split_first_chunk() {
+        let length = usize::try_from(u32::from_be_bytes(*size)).expect("a size fits");
+        let Some((_, behind)) = rest.split_at_checked(length) else {
+            return false;
+        };
+        match behind.split_first_chunk() {
+            Some((again, next)) if again == size => records = next,
+            _ => return false,
+        }
+    }
+    records.is_empty()
 }
 
 fn entries(config: &Config, options: ReadOptions) -> Vec<Entry> {
