@@ -1,7 +1,6 @@
 //! The machine's root file system: programs with the libraries that they need, the suites, and a first process.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -115,25 +114,25 @@ impl Root {
 
     /// Copies a program and the libraries that it is linked with.
     fn program(&self, from: &Path, to: &str) -> Result<()> {
-        self.program_with(from, to, OsStr::new("")).map(drop)
+        self.program_with(from, to, &[]).map(drop)
     }
 
     /// The same with folders that have libraries too, which are copied to the usual one; what ldd has said.
-    fn program_with(&self, from: &Path, to: &str, more: &OsStr) -> Result<String> {
+    fn program_with(&self, from: &Path, to: &str, more: &[PathBuf]) -> Result<String> {
         self.copy(from, to)?;
         // A static program makes ldd fail.
+        let folders = std::env::join_paths(more).context("the folders of libraries")?;
         let libraries =
-            output(Command::new("ldd").arg(from).env("LD_LIBRARY_PATH", more)).unwrap_or_default();
+            output(Command::new("ldd").arg(from).env("LD_LIBRARY_PATH", folders)).unwrap_or_default();
         for path in libraries
             .split_whitespace()
             .map(Path::new)
             .filter(|path| path.is_absolute())
         {
-            let target = match (
-                path.file_name(),
-                std::env::split_paths(more).any(|more| path.starts_with(more)),
-            ) {
-                (Some(name), true) => Path::new("/lib/x86_64-linux-gnu").join(name),
+            let target = match path.file_name() {
+                Some(name) if more.iter().any(|folder| path.starts_with(folder)) => {
+                    Path::new("/lib/x86_64-linux-gnu").join(name)
+                }
                 _ => path.to_owned(),
             };
             if !self.0.join(target.strip_prefix("/")?).exists() {
@@ -173,8 +172,8 @@ impl Root {
             places.push(content.canonicalize()?);
         }
         let libraries = places.iter().map(|place| place.join("usr/lib/x86_64-linux-gnu"));
-        let path = std::env::join_paths(libraries).context("the folders of criu's libraries")?;
-        let linked = self.program_with(&places[0].join("usr/sbin/criu"), "usr/sbin/criu", &path)?;
+        let libraries: Vec<PathBuf> = libraries.collect();
+        let linked = self.program_with(&places[0].join("usr/sbin/criu"), "usr/sbin/criu", &libraries)?;
         if let Some(missing) = linked.lines().find(|line| line.contains("not found")) {
             bail!("criu: {}", missing.trim());
         }
