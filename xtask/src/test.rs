@@ -224,14 +224,20 @@ fn failures(text: &str) -> Vec<&str> {
     all
 }
 
-/// What a failed test said at last: whoever has only these lines shall see why it failed.
+/// What a failed test said at last, without the backtrace that may follow: whoever has only these lines shall see why
+/// it failed.
 fn last_words<'t>(text: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
     const LINES: usize = 12;
     let heading = format!("---- {name} stdout ----");
     let said = text.lines().skip_while(move |line| *line != heading).skip(1);
+    let mut traced = false;
     let said: Vec<&str> = said
         .take_while(|line| !line.starts_with("---- ") && *line != "failures:")
         .filter(|line| !line.trim().is_empty())
+        .filter(|line| {
+            traced = *line == "stack backtrace:" || traced && !line.starts_with("note:");
+            !traced
+        })
         .collect();
     let skipped = said.len().saturating_sub(LINES);
     said.into_iter().skip(skipped)
@@ -260,11 +266,13 @@ mod tests {
 
     #[test]
     fn only_what_failed_is_named() {
-        let text = "successes:\n\n    a::good\n\nfailures:\n\n---- a::bad stdout ----\n    at here\n\n\n\
+        let text = "successes:\n\n    a::good\n\nfailures:\n\n---- a::bad stdout ----\nleft: 1\nstack backtrace:\n   0: main\n    at there\n\
+            note: shortened\n    at here\n\n\n\
             failures:\n    a::bad\n    worse\n\ntest result: FAILED. 1 passed; 2 failed\n\
             successes:\n    b::good\n\ntest result: ok. 1 passed; 0 failed\n";
         assert_eq!(failures(text), ["a::bad", "worse"]);
-        assert_eq!(last_words(text, "a::bad").collect::<Vec<_>>(), ["    at here"]);
+        let said = ["left: 1", "note: shortened", "    at here"];
+        assert_eq!(last_words(text, "a::bad").collect::<Vec<_>>(), said);
         assert_eq!(last_words(text, "worse").count(), 0);
     }
 }

@@ -120,7 +120,7 @@ fn a_descriptor_of_the_program_is_no_way_to_write_to_it() {
         "CAP_FOWNER"
     ]);
     place.configure(|spec| {
-        spec["process"]["args"] = json!(["sleep", "1000"]);
+        spec["process"]["args"] = json!(["sh", "-c", "echo started; exec sleep 1000"]);
         for set in ["bounding", "effective", "permitted"] {
             spec["process"]["capabilities"][set] = all.clone();
         }
@@ -136,12 +136,14 @@ fn a_descriptor_of_the_program_is_no_way_to_write_to_it() {
     let bundle = place.bundle();
     let create = ["create", "-b", bundle.to_str().expect("utf-8"), &place.id];
     let quiet = std::process::Stdio::null;
-    let status = verb(&create)
+    let mut created = verb(&create)
         .stdin(quiet())
-        .stdout(quiet())
+        .stdout(std::process::Stdio::piped())
         .stderr(quiet())
-        .status();
-    assert!(status.expect("create").success());
+        .spawn()
+        .expect("create");
+    assert!(created.wait().expect("create").success());
+    let mut first = BufReader::new(created.stdout.take().expect("output"));
     let script = "exec 9</proc/1/exe; readlink /proc/self/fd/9; echo held; read go; \
                   (echo attack > /proc/$$/fd/9) 2>&1; mount -o remount,bind,rw / 2>/dev/null; \
                   (echo attack >> /proc/$$/fd/9) 2>&1; chmod 777 /proc/$$/fd/9 2>&1; echo end";
@@ -156,9 +158,13 @@ fn a_descriptor_of_the_program_is_no_way_to_write_to_it() {
     while !line.ends_with("held\n") {
         assert_ne!(output.read_line(&mut line).expect("line"), 0, "{line}");
     }
-    // Nobody attends the process inside: with the execve the last use of the program ends.
+    // Nobody attends the process inside: with the execve of the first, which `start` does not wait for, the last use
+    // of the program ends. Until then the file would be busy, not read-only.
     inside.wait().expect("detached");
     assert!(verb(&["start", &place.id]).status().expect("start").success());
+    let mut started = String::new();
+    first.read_line(&mut started).expect("line");
+    assert_eq!(started, "started\n");
     input.write_all(b"go\n").expect("go");
     drop(input);
     let mut text = String::new();
