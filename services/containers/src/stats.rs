@@ -137,7 +137,7 @@ fn network(pid: i32) -> BTreeMap<String, NetworkStats> {
 
 /// What Docker tells of `memory.stat` where memory has a hierarchy of version 1: each of these, and again as
 /// `total_…`, of the group with all below it.
-const V1: [&str; 14] = [
+const V1: [&str; 15] = [
     "cache",
     "rss",
     "rss_huge",
@@ -152,15 +152,11 @@ const V1: [&str; 14] = [
     "active_anon",
     "inactive_file",
     "active_file",
+    "unevictable",
 ];
 
-/// The rest of it.
-const V1_MORE: [&str; 4] = [
-    "unevictable",
-    "total_unevictable",
-    "hierarchical_memory_limit",
-    "hierarchical_memsw_limit",
-];
+/// The rest of it, which is of the whole already.
+const V1_LIMITS: [&str; 2] = ["hierarchical_memory_limit", "hierarchical_memsw_limit"];
 
 /// The same of version 2.
 const V2: [&str; 31] = [
@@ -205,7 +201,7 @@ fn told(kernel: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         return V2.map(|name| (name.to_owned(), value(name))).into();
     }
     let totals = V1.map(|name| format!("total_{name}"));
-    let names = V1.into_iter().chain(V1_MORE).map(str::to_owned).chain(totals);
+    let names = V1.into_iter().chain(V1_LIMITS).map(str::to_owned).chain(totals);
     names.map(|name| (name.clone(), value(&name))).collect()
 }
 

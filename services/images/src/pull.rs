@@ -94,6 +94,15 @@ impl Images {
         Err(last.unwrap_or_else(|| ImageError::NotFound(options.reference.familiar())))
     }
 
+    /// Forgets what was kept of layers, but not where another pull is at one of them.
+    fn drop_spools(&self, layers: &[Digest]) {
+        for digest in layers {
+            if !self.registries.is_busy(&digest.to_string()) {
+                self.spools.remove(digest);
+            }
+        }
+    }
+
     async fn pull_from(
         self: &Arc<Self>,
         place: &Access,
@@ -163,7 +172,7 @@ impl Images {
             if is_full(&error) {
                 // What would spare the next pull some of its way must not keep the whole daemon out of room.
                 self.blocking(move |images| {
-                    spent.iter().for_each(|digest| images.spools.remove(digest));
+                    images.drop_spools(&spent);
                     Ok(())
                 })
                 .await?;
@@ -178,12 +187,7 @@ impl Images {
         let (image, told) = (id.clone(), name.familiar());
         self.blocking(move |images| {
             images.remember(&image, origin)?;
-            for digest in spent
-                .iter()
-                .filter(|d| !images.registries.is_busy(&d.to_string()))
-            {
-                images.spools.remove(digest);
-            }
+            images.drop_spools(&spent);
             Ok(())
         })
         .await?;

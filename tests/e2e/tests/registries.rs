@@ -237,30 +237,15 @@ fn a_daemon_killed_in_a_pull_fetches_nothing_again_that_was_there() {
     registry.clear_log();
     daemon.start();
     docker.ok(["pull", "--quiet", &name]);
-    assert_eq!(
-        registry.count(&format!("GET {}", layers[0])),
-        0,
-        "{:?}",
-        registry.log()
-    );
-    assert_eq!(
-        registry.count(&format!("GET {}", layers[1])),
-        0,
-        "{:?}",
-        registry.log()
-    );
-    assert_eq!(
-        registry.count(&format!("GET {}", layers[2])),
-        1,
-        "{:?}",
-        registry.log()
-    );
-    assert_eq!(
-        registry.count(&format!("GET {} bytes=400000-", layers[2])),
-        1,
-        "{:?}",
-        registry.log()
-    );
+    for (request, times) in [
+        (layers[0].clone(), 0),
+        (layers[1].clone(), 0),
+        (layers[2].clone(), 1),
+        (format!("{} bytes=400000-", layers[2]), 1),
+    ] {
+        let asked = registry.count(&format!("GET {request}"));
+        assert_eq!(asked, times, "{request}: {:?}", registry.log());
+    }
     docker.ok(["rmi", &name]);
 
     // Killed where all layers are there, but not the image, or not all of it.

@@ -5,18 +5,19 @@
 //! [`Proxy`] stands before it where a test wants one.
 
 mod content;
+mod door;
 mod http;
 mod proxy;
 mod serve;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use door::Door;
 pub use proxy::Proxy;
 
 /// How a request goes wrong.
@@ -70,12 +71,12 @@ pub(crate) struct Shared {
     log: Mutex<Vec<String>>,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<tls::Identity>,
-    over: AtomicBool,
 }
 
 /// A running registry; it ends when dropped.
 pub struct Registry {
     shared: Arc<Shared>,
+    _door: Door,
 }
 
 impl Registry {
@@ -108,19 +109,10 @@ impl Registry {
             log: Mutex::default(),
             address: listener.local_addr().expect("address"),
             tls,
-            over: AtomicBool::new(false),
         });
         let own = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if own.over.load(Ordering::Acquire) {
-                    return;
-                }
-                let shared = Arc::clone(&own);
-                std::thread::spawn(move || serve::connection(&shared, stream));
-            }
-        });
-        Self { shared }
+        let door = Door::open(listener, move |stream| serve::connection(&own, stream));
+        Self { shared, _door: door }
     }
 
     /// `127.0.0.1:PORT`.
@@ -286,12 +278,4 @@ fn fits(line: &str, what: &str) -> bool {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Release);
-        // Wakes the one who waits for connections.
-        let _ = TcpStream::connect(self.shared.address);
-    }
 }

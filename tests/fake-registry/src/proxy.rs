@@ -2,14 +2,15 @@
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::door::Door;
 use crate::lock;
 
 /// A running proxy: whatever host is asked for, the answer comes from the same server. Ends when dropped.
 pub struct Proxy {
     shared: Arc<Shared>,
+    _door: Door,
 }
 
 struct Shared {
@@ -18,7 +19,6 @@ struct Shared {
     /// What `Proxy-Authorization` must say, if anything.
     wanted: Option<String>,
     log: Mutex<Vec<String>>,
-    over: AtomicBool,
 }
 
 impl Proxy {
@@ -33,20 +33,11 @@ impl Proxy {
             server,
             wanted: authorization.map(str::to_owned),
             log: Mutex::default(),
-            over: AtomicBool::new(false),
         });
         let own = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if own.over.load(Ordering::Acquire) {
-                    return;
-                }
-                let shared = Arc::clone(&own);
-                // What a client breaks off is no failure of the test.
-                std::thread::spawn(move || drop(forward(&shared, stream)));
-            }
-        });
-        Self { shared }
+        // What a client breaks off is no failure of the test.
+        let door = Door::open(listener, move |stream| drop(forward(&own, stream)));
+        Self { shared, _door: door }
     }
 
     /// `127.0.0.1:PORT`.
@@ -106,12 +97,4 @@ fn forward(shared: &Shared, client: TcpStream) -> io::Result<()> {
     let _ = server.shutdown(Shutdown::Write);
     let _ = backwards.join();
     Ok(())
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Release);
-        // Wakes the one who waits for connections.
-        let _ = TcpStream::connect(self.shared.address);
-    }
 }

@@ -37,24 +37,26 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
 
 /// All mounts, in the order in which they are made.
 pub(super) fn build(inputs: &Inputs<'_>) -> Vec<Mount> {
-    let user = user_mounts(inputs.mounts);
-    let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
-    let mut mounts: Vec<Mount> = system_mounts(inputs)
-        .into_iter()
-        .filter(|mount| !taken(&mount.destination))
-        .collect();
-    mounts.extend(generated(inputs.generated, inputs.record).filter(|mount| !taken(&mount.destination)));
+    let files = generated(inputs.generated, inputs.record);
+    below(
+        user_mounts(inputs.mounts),
+        system_mounts(inputs).into_iter().chain(files),
+    )
+}
+
+/// The user's mounts, and before them those of the engine whose place the user leaves to it.
+fn below(user: Vec<Mount>, engine: impl Iterator<Item = Mount>) -> Vec<Mount> {
+    let taken = |engine: &Mount| user.iter().any(|mount| mount.destination == engine.destination);
+    let mut mounts: Vec<Mount> = engine.filter(|mount| !taken(mount)).collect();
     mounts.extend(user);
     mounts
 }
 
 /// The mounts of a stopped container that hold anything: what is in a tmpfs ended with it.
 pub(crate) fn lasting_mounts(resolved: &[Resolved], files: &Generated, record: &Record) -> Vec<Mount> {
-    let user = user_mounts(resolved);
-    let taken = |destination: &str| user.iter().any(|mount| mount.destination == destination);
-    let files = generated(files, record).filter(|mount| !taken(&mount.destination));
-    let lasting = user.iter().filter(|mount| mount.kind != "tmpfs").cloned();
-    files.chain(lasting).collect()
+    let mut mounts = below(user_mounts(resolved), generated(files, record));
+    mounts.retain(|mount| mount.kind != "tmpfs");
+    mounts
 }
 
 fn system_mounts(inputs: &Inputs<'_>) -> Vec<Mount> {
