@@ -88,7 +88,7 @@ impl Engine {
 
     /// Waits until a container says this of itself.
     fn await_state(&self, name: &str, format: &str, wanted: &str) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         while self.ok(&["inspect", "-f", format, name]) != wanted {
             assert!(Instant::now() < end, "{name} does not become {wanted}");
             std::thread::sleep(Duration::from_millis(20));
@@ -321,7 +321,7 @@ fn dockerd_drives_it() {
         (64 << 20).to_string()
     );
     // The command waits two seconds for the daemon's first figures, and shows dashes when the machine is slower.
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     loop {
         let figures = engine.ok(&["stats", "--no-stream", "big"]);
         if figures.contains("64MiB") {

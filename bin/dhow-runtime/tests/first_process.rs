@@ -12,9 +12,9 @@ use serde_json::json;
 
 /// Asks until it is so; a loaded machine is slow.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     while !done() {
-        assert!(Instant::now() < end, "{what}: not within a minute");
+        assert!(Instant::now() < end, "{what}: not within three minutes");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -75,7 +75,8 @@ fn from_outside_only_kill_and_stop_are_forced_and_its_death_ends_all() {
     place.verb(&["kill", &place.id, "CONT"]);
     until("the continuation", || !status(init, "State").starts_with('T'));
     let is_the_second = || status(second, "Name") == "sleep" && status(second, "NSpid").contains('\t');
-    assert!(is_the_second());
+    // It may still be on its way to its program.
+    until("the second program", is_the_second);
     place.verb(&["kill", &place.id, "KILL"]);
     place.await_status("stopped");
     until("the end of the second process", || {

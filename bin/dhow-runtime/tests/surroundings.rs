@@ -214,6 +214,7 @@ fn the_command_lines_of_cri_o_work() {
     assert_eq!(place.run(&exec).status.code(), Some(12));
     std::fs::write(path("resources"), r#"{"cpu":{"shares":300}}"#).expect("resources");
     place.verb(&["update", "--resources", &path("resources"), &place.id]);
+    place.await_handler(15);
     place.verb(&["kill", &place.id, "15"]);
     place.await_status("stopped");
     assert_eq!(

@@ -86,9 +86,25 @@ impl Place {
 
     /// Waits until the container is in this state.
     pub(crate) fn await_status(&self, wanted: &str) {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(180);
         while self.status() != wanted {
             assert!(std::time::Instant::now() < end, "it stays {}", self.status());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the container's first process has a handler for this signal: before that the kernel throws it away.
+    pub(crate) fn await_handler(&self, signal: u32) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(180);
+        let pid = self.state()["pid"].clone();
+        let caught = || {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+        };
+        while !caught() {
+            assert!(std::time::Instant::now() < end, "no handler for {signal}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
