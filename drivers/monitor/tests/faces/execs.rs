@@ -144,6 +144,9 @@ fn terminal() {
         rows: 44,
         columns: 111,
     });
+    // The size comes by another socket than the input: its answer says that it was heard.
+    exec.send(&Request::State);
+    exec.wait(|report| matches!(report, Report::Hello { .. }).then_some(()));
     client.write_all(b"x\n").expect("write");
     let mut text = String::new();
     client.read_to_string(&mut text).expect("read");
