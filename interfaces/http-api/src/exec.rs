@@ -17,7 +17,7 @@ use crate::hijack::Taken;
 use crate::reply::{self, Outcome};
 
 /// How long a client may take to read why its exec was not started.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(10);
 
 /// `POST /containers/{name}/exec`.
 pub(crate) async fn create(containers: Arc<Containers>, mut call: Call) -> Outcome {

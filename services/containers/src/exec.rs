@@ -30,7 +30,7 @@ pub(crate) use adopt::adopt;
 pub(crate) use probe::Probe;
 
 /// How long the end of a process may take to be told.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+const END_PATIENCE: Duration = Duration::from_secs(30);
 /// How long somebody who asks for a size waits for the start of a process, as with docker.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// At most so many ended execs of one container are remembered.
@@ -240,8 +240,14 @@ impl Exec {
     }
 
     /// `GET /exec/{id}/json`. Whoever has read the end of the stream asks at once for the exit code: when the process
-    /// is over, its end is waited for, which is on its way.
+    /// is over, its end is waited for, which is on its way. A short one may be over before its start is known here.
     pub(crate) async fn inspect(&self) -> exec::Inspect {
+        if matches!(*self.state.borrow(), State::Starting) {
+            let mut state = self.state.subscribe();
+            let started = state.wait_for(|state| !matches!(state, State::Starting));
+            // A monitor that hangs is no reason to hang as well.
+            drop(tokio::time::timeout(END_PATIENCE, started).await);
+        }
         let is_over = match &*self.state.borrow() {
             State::Running { process, .. } => process.as_ref().is_none_or(|process| has_ended(process)),
             _ => false,
@@ -249,7 +255,6 @@ impl Exec {
         if is_over {
             let mut state = self.state.subscribe();
             let ended = state.wait_for(|state| matches!(state, State::Ended { .. }));
-            // A monitor that hangs is no reason to hang as well.
             drop(tokio::time::timeout(END_PATIENCE, ended).await);
         }
         let (running, exit_code, pid) = match *self.state.borrow() {
