@@ -228,7 +228,9 @@ fn check_version(version: &'static str) {
         json!({ "Name": "schema-vol", "Labels": { "x": "y" } }),
         201,
     );
-    let network = json!({ "Name": "schema-net", "IPAM": { "Config": [{ "Subnet": "10.213.77.0/24" }] } });
+    // One for each version: their daemons live side by side.
+    let subnet = format!("10.213.{}.0/24", version.trim_start_matches("1."));
+    let network = json!({ "Name": "schema-net", "IPAM": { "Config": [{ "Subnet": subnet }] } });
     post("/networks/create", "/networks/create", network, 201);
     let (running, stopped) = containers(&daemon, &schema);
 

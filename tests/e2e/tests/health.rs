@@ -55,7 +55,7 @@ fn a_probe_that_takes_too_long_is_killed_with_all_that_it_started() {
             "--health-interval",
             "50ms",
             "--health-timeout",
-            "300ms",
+            "2s",
             "--health-retries",
             "1",
         ]);
@@ -65,15 +65,14 @@ fn a_probe_that_takes_too_long_is_killed_with_all_that_it_started() {
         let log = || docker.ok(["inspect", "--format", output, "slow"]);
         until("two probes", || {
             log()
-                .matches("-1 Health check exceeded timeout (300ms): begun")
+                .matches("-1 Health check exceeded timeout (2s): begun")
                 .count()
                 >= 2
         });
-        let left = docker.ok(["top", "slow"]).matches("77777").count();
-        assert!(
-            left <= 2,
-            "at most the probe that runs now and its shell, not {left}"
-        );
+        // The one that was killed last may still be on its way out.
+        until("no more than the probe that runs now and its shell", || {
+            docker.ok(["top", "slow"]).matches("77777").count() <= 2
+        });
         docker.ok(["rm", "-f", "slow"]);
     });
 }

@@ -127,11 +127,12 @@ fn only_what_is_needed_and_not_ignored_is_sent() {
     );
 }
 
-/// Bytes of the context that were sent.
+/// Bytes of the context that were sent: the last figure; a slow machine shows some on the way, too.
 fn transferred(output: &Output) -> f64 {
     let line = output
         .stderr
         .lines()
+        .rev()
         .find_map(|line| line.split("transferring context: ").nth(1));
     let text = line.unwrap_or_default().split(' ').next().unwrap_or_default();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

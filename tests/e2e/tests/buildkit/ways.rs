@@ -77,7 +77,9 @@ fn a_step_asks_the_agent_of_the_client() {
         .stdout(Stdio::null())
         .spawn();
     let _agent = Agent(agent.expect("ssh-agent"));
-    until("the agent listens", || socket.exists());
+    until("the agent listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    });
     let generate = Command::new(&programs[2])
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "the key of the test", "-f"])
         .arg(&key)
