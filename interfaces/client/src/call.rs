@@ -46,7 +46,7 @@ impl Body {
     }
 
     /// What goes over the wire; a stream goes there once, the others as often as asked for.
-    fn wire(&mut self) -> WireBody {
+    pub(crate) fn wire(&mut self) -> WireBody {
         match self {
             Self::Empty => Empty::new().map_err(|never| match never {}).boxed(),
             Self::Json(text) | Self::Typed(_, text) => {

@@ -3,12 +3,12 @@
 use std::cell::{Cell, RefCell};
 
 use api_types::ApiVersion;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 
-use crate::call::{Call, WireBody};
+use crate::call::{Body, Call, WireBody};
 use crate::stream::Stream;
 use crate::{ClientError, Endpoint};
 
@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// Sends a request on an idle connection if there is one, else on a new one. A connection that the daemon has
-    /// closed meanwhile gives the unsent request back.
+    /// closed meanwhile gives the unsent request back; a question that was sent while the daemon closed is asked again.
     pub(crate) async fn exchange(
         &self,
         mut request: Request<WireBody>,
@@ -166,10 +166,11 @@ impl Client {
                 Some(sender) => sender,
                 None => self.connect(method, path).await?,
             };
+            let question = question(&request).filter(|_| reused);
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if reused => request = unsent,
+                Err(mut failed) => match failed.take_message().or(question) {
+                    Some(again) if reused => request = again,
                     _ => {
                         return Err(ClientError::Broken {
                             method,
@@ -181,4 +182,17 @@ impl Client {
             }
         }
     }
+}
+
+/// The same request once more, if it changes nothing however often it is sent (RFC 9110, section 9.2.2).
+fn question(request: &Request<WireBody>) -> Option<Request<WireBody>> {
+    let is_question =
+        matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+    is_question.then(|| {
+        let mut same = Request::new(Body::Empty.wire());
+        *same.method_mut() = request.method().clone();
+        *same.uri_mut() = request.uri().clone();
+        *same.headers_mut() = request.headers().clone();
+        same
+    })
 }

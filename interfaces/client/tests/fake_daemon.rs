@@ -169,6 +169,25 @@ fn a_connection_that_was_closed_while_idle_is_made_anew() {
 }
 
 #[test]
+fn a_question_on_a_connection_that_is_closed_under_it_is_asked_again() {
+    // Answers the first on a connection, and hangs up over the second.
+    let daemon = daemon(|_, s| {
+        // The time-out marks the connection: nothing is read that is not there.
+        let is_first = s.read_timeout().unwrap().is_none();
+        s.set_read_timeout(Some(std::time::Duration::from_secs(600)))
+            .unwrap();
+        is_first && reply(s, "200 OK", "{}")
+    });
+    run(&daemon, async |client: &Client| {
+        for _ in 0..3 {
+            client.container_inspect("x", false).await.unwrap();
+        }
+    });
+    let questions = daemon.asked.lock().unwrap();
+    assert_eq!(questions.len(), 5, "two were asked again: {questions:?}");
+}
+
+#[test]
 fn a_daemon_that_is_not_there_is_named() {
     let endpoint = Endpoint::Unix("/nonexistent/d.sock".to_owned());
     let client = Client::new(endpoint, None, "test", Vec::new());

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 /// How long to wait for others. A choice takes some milliseconds; one that takes longer than this has come to a standstill,
 /// and must not keep every other daemon from starting.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The kernel wakes only those who wait without end.
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -244,8 +244,9 @@ fn a_registry_that_is_told_to_end_lets_requests_finish() {
             assert!(server.stop(), "it ends well");
             assert!(done.load(Ordering::SeqCst), "it waits for the request");
         });
-        socket.write_all(rest).expect("the rest");
+        // Before the last of it is sent, or the registry may have ended already.
         done.store(true, Ordering::SeqCst);
+        socket.write_all(rest).expect("the rest");
         assert_eq!(Reply::of(socket).expect("a reply").status, 201);
     });
     server.start();

@@ -215,7 +215,7 @@ fn kill_at(point: &str) {
         left
     };
     // What runs behind a reply (a monitor that ends, the last line of an exit) has a moment.
-    let patience = std::time::Instant::now() + LONGEST / 6;
+    let patience = std::time::Instant::now() + LONGEST;
     while !left().is_empty() && std::time::Instant::now() < patience {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
