@@ -110,7 +110,7 @@ fn manifests_and_blobs_come_whole() {
 fn a_cut_or_stalled_blob_goes_on_where_it_broke_off() {
     for (fault, patience) in [
         (Fault::Cut(300_000), PATIENCE),
-        (Fault::Stall(300_000), Duration::from_secs(2)),
+        (Fault::Stall(300_000), Duration::from_secs(5)),
     ] {
         let registry = Registry::start();
         let content = bytes(700_000);
