@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,8 +32,8 @@ const DISCARD_LIMIT: usize = 64 << 10;
 pub(crate) enum Payload {
     Nothing,
     Bytes(Bytes),
-    /// Chunks, and how many bytes they are together, if that is known.
-    Chunks(mpsc::Receiver<io::Result<Bytes>>, Option<u64>),
+    /// Chunks without their first bytes, which the server has already: so many.
+    Chunks(mpsc::Receiver<Bytes>, u64),
 }
 
 impl Payload {
@@ -40,7 +41,7 @@ impl Payload {
         match self {
             Self::Nothing => Some(0),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
-            Self::Chunks(_, length) => *length,
+            Self::Chunks(..) => None,
         }
     }
 
@@ -58,14 +59,22 @@ impl Payload {
         match self {
             Self::Nothing => Empty::new().map_err(|never| match never {}).boxed(),
             Self::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed(),
-            Self::Chunks(mut receiver, _) => {
+            Self::Chunks(mut receiver, mut skip) => {
                 let taken = Arc::clone(taken);
                 let frames = poll_fn(move |cx| {
-                    let next = receiver.poll_recv(cx);
-                    if next.is_ready() {
+                    loop {
+                        let next = ready!(receiver.poll_recv(cx));
                         taken.fetch_add(1, Ordering::Relaxed);
+                        let Some(mut chunk) = next else {
+                            return Poll::Ready(None);
+                        };
+                        let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+                        skip -= known as u64;
+                        let _ = chunk.split_to(known);
+                        if !chunk.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                        }
                     }
-                    next.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
                 });
                 BodyExt::boxed(StreamBody::new(frames))
             }

@@ -7,8 +7,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use crate::choice::Choice;
 use crate::error::DistributionError;
 
 /// A file of certificates or keys is larger than this only by mistake.
@@ -40,20 +42,36 @@ pub(crate) fn config(
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     };
-    let config = match own.identity {
-        None => builder.with_no_client_auth(),
-        Some((chain, key, path)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| failed(names, &path, error))?,
+    let provider = builder.crypto_provider().clone();
+    let certify = |identity: Identity| {
+        CertifiedKey::from_der(identity.chain, identity.key, &provider)
+            .map(Arc::new)
+            .map_err(|error| failed(names, &identity.path, error))
+    };
+    let identities: Vec<_> = own
+        .identities
+        .into_iter()
+        .map(certify)
+        .collect::<Result<_, _>>()?;
+    let config = match identities.is_empty() {
+        true => builder.with_no_client_auth(),
+        false => builder.with_client_cert_resolver(Arc::new(Choice::new(identities))),
     };
     Ok(Arc::new(config))
+}
+
+/// A certificate that may be shown, with its key.
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    path: PathBuf,
 }
 
 /// What the folders of one registry hold.
 #[derive(Default)]
 struct Own {
     authorities: Vec<CertificateDer<'static>>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, PathBuf)>,
+    identities: Vec<Identity>,
 }
 
 impl Own {
@@ -89,7 +107,11 @@ impl Own {
                         let text = read(names, &key)?;
                         let private = PrivateKeyDer::from_pem_slice(&text)
                             .map_err(|error| failed(names, &key, error))?;
-                        own.identity = Some((chain, private, path.clone()));
+                        own.identities.push(Identity {
+                            chain,
+                            key: private,
+                            path: path.clone(),
+                        });
                     }
                     _ => {}
                 }

@@ -1,23 +1,16 @@
 //! Blobs towards a registry: mounted from another repository, or sent.
 
-use std::io;
-
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, LOCATION};
+use hyper::header::{CONTENT_TYPE, LOCATION, RANGE};
 use oci::digest::Digest;
-use oci::image::Descriptor;
 use tokio::sync::mpsc;
 
 use crate::access::Access;
-use crate::blob::BlobStream;
 use crate::error::DistributionError;
 use crate::exchange::{Answer, Payload};
 use crate::session::Outgoing;
 use crate::url::Url;
-
-/// Pieces of a blob that may wait on their way from one repository to another.
-const COPY_QUEUE: usize = 8;
 
 /// What became of an attempt to mount.
 #[derive(Debug)]
@@ -54,15 +47,13 @@ impl Access {
         }
     }
 
-    /// Begins to send a blob.
+    /// Begins to send a blob; asks once.
     ///
     /// # Errors
     /// [`DistributionError`].
     pub async fn upload(&self) -> Result<Upload, DistributionError> {
-        let url = self.url("blobs/uploads/");
-        let answer = self
-            .send_retrying(|| Outgoing::new(Method::POST, url.clone()))
-            .await?;
+        let outgoing = Outgoing::new(Method::POST, self.url("blobs/uploads/"));
+        let answer = self.send(outgoing).await?;
         self.begun(answer).await
     }
 
@@ -105,82 +96,53 @@ impl Access {
             }
         }
     }
-
-    /// Brings a blob from another repository of the same registry, unless it is here: mounted, or else by way of us.
-    ///
-    /// # Errors
-    /// [`DistributionError`].
-    pub async fn bring(&self, blob: &Descriptor, from: &Self) -> Result<(), DistributionError> {
-        if self.blob_size(&blob.digest).await?.is_some() {
-            return Ok(());
-        }
-        let Mounted::Not(upload) = self.mount(&blob.digest, &from.repository).await? else {
-            return Ok(());
-        };
-        let (sender, chunks) = mpsc::channel(COPY_QUEUE);
-        let mut source = BlobStream::new(from.clone(), blob.clone());
-        let read = async move {
-            loop {
-                match source.chunk().await {
-                    Ok(Some(chunk)) => {
-                        if sender.send(Ok(chunk)).await.is_err() {
-                            // Given up by the other side, which tells why.
-                            return Ok(());
-                        }
-                    }
-                    Ok(None) => return Ok(()),
-                    Err(error) => {
-                        // Breaks the request: what was sent is not the whole.
-                        let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
-                        return Err(error);
-                    }
-                }
-            }
-        };
-        let (read, sent) = tokio::join!(read, upload.send(chunks, Some(blob.size)));
-        read?;
-        sent?.commit(&blob.digest).await
-    }
-
-    /// Waits before a failed upload is begun anew; `false` when it must not be.
-    pub async fn pause(&self, failed: u32, error: &DistributionError) -> bool {
-        self.session.pause(failed, error).await
-    }
 }
 
 impl Upload {
-    /// Sends all chunks as one stream.
+    /// Sends all chunks but their first `skip` bytes, which are there, as one stream.
     ///
     /// # Errors
-    /// [`DistributionError`]; an error among the chunks breaks the connection.
-    pub async fn send(
-        self,
-        chunks: mpsc::Receiver<io::Result<Bytes>>,
-        length: Option<u64>,
-    ) -> Result<Self, DistributionError> {
-        let outgoing = Outgoing::new(Method::PATCH, self.location)
+    /// [`DistributionError`]; what has arrived may be there still, see [`Upload::received`].
+    pub async fn send(&mut self, chunks: mpsc::Receiver<Bytes>, skip: u64) -> Result<(), DistributionError> {
+        let outgoing = Outgoing::new(Method::PATCH, self.location.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
-            .payload(Payload::Chunks(chunks, length));
+            .payload(Payload::Chunks(chunks, skip));
         let answer = self.access.send(outgoing).await?;
-        let location = location(&answer)?;
+        self.location = location(&answer)?;
         answer.discard().await;
-        Ok(Self {
-            access: self.access,
-            location,
-        })
+        Ok(())
+    }
+
+    /// How many bytes have arrived; nothing when the registry does not tell.
+    ///
+    /// # Errors
+    /// [`DistributionError`]: also that the registry has forgotten it.
+    pub async fn received(&mut self) -> Result<Option<u64>, DistributionError> {
+        let answer = self
+            .access
+            .send(Outgoing::new(Method::GET, self.location.clone()))
+            .await?;
+        if answer.header(LOCATION.as_str()).is_some() {
+            self.location = location(&answer)?;
+        }
+        let range = answer.header(RANGE.as_str()).unwrap_or_default();
+        // Both ends are meant: «0-0» is one byte, or, as registries have it, none.
+        let last = range.trim_start_matches("bytes=").strip_prefix("0-");
+        let last: Option<u64> = last.and_then(|last| last.trim().parse().ok());
+        answer.discard().await;
+        Ok(last
+            .filter(|last| *last > 0 && *last < u64::MAX)
+            .map(|last| last + 1))
     }
 
     /// Names what was sent; the registry verifies it.
     ///
     /// # Errors
     /// [`DistributionError`].
-    pub async fn commit(self, digest: &Digest) -> Result<(), DistributionError> {
-        let place = self.location.with("digest", &digest.to_string());
-        self.access
-            .send(Outgoing::new(Method::PUT, place))
-            .await?
-            .discard()
-            .await;
+    pub async fn commit(&self, digest: &Digest) -> Result<(), DistributionError> {
+        let place = self.location.clone().with("digest", &digest.to_string());
+        let outgoing = Outgoing::new(Method::PUT, place);
+        self.access.send(outgoing).await?.discard().await;
         Ok(())
     }
 

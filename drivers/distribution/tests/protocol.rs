@@ -407,6 +407,39 @@ fn who_asks_shows_the_certificate_of_its_folder() {
 }
 
 #[test]
+fn of_several_certificates_the_one_is_shown_that_the_registry_can_judge() {
+    let registries = [
+        Registry::start_mutual_tls(&["one.test"]),
+        Registry::start_mutual_tls(&["two.test"]),
+    ];
+    let root = tempfile::tempdir().expect("folder");
+    for host in ["one.test", "two.test"] {
+        let folder = root.path().join(host);
+        std::fs::create_dir(&folder).expect("folder");
+        for (own, registry) in registries.iter().enumerate() {
+            let file = |name: String| folder.join(name);
+            let (certificate, key) = registry.certificate_for_client();
+            std::fs::write(file(format!("client{own}.cert")), certificate).expect("certificate");
+            std::fs::write(file(format!("client{own}.key")), key).expect("key");
+            std::fs::write(file(format!("ca{own}.crt")), registry.authority()).expect("authority");
+        }
+    }
+    let mut settings = settings();
+    let places = ["one.test", "two.test"].into_iter().zip(&registries);
+    let places = places.map(|(host, registry)| (format!("{host}:443"), registry.address()));
+    settings.names = Names::Fixed(places.collect());
+    settings.certificates = vec![root.path().to_owned()];
+    let settings = Arc::new(settings);
+    run(async {
+        for host in ["one.test", "two.test"] {
+            let name = Reference::parse_normalized(&format!("{host}/a/b")).expect("name");
+            let opened = Access::open(&settings, &Credentials::Anonymous, &name, Intent::Pull).await;
+            opened.unwrap_or_else(|error| panic!("{host}: {error}"));
+        }
+    });
+}
+
+#[test]
 fn proxies_are_asked_for_everything_but_what_is_reached_directly() {
     let plain = Registry::start();
     let secure = Registry::start_tls(&["reg.test"]);
@@ -580,18 +613,14 @@ fn blobs_are_sent_mounted_and_not_sent_twice() {
             .collect();
         let feed = async {
             for part in parts {
-                sender.send(Ok(part)).await.expect("wanted");
+                sender.send(part).await.expect("wanted");
             }
             drop(sender);
         };
         let send = async {
-            access
-                .upload()
-                .await?
-                .send(chunks, None)
-                .await?
-                .commit(&digest)
-                .await
+            let mut upload = access.upload().await?;
+            upload.send(chunks, 0).await?;
+            upload.commit(&digest).await
         };
         let (sent, ()) = tokio::join!(send, feed);
         sent.expect("sent");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::call::{Body, Call};
 use crate::query::{Query, segment};
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Reply};
 
 /// Which name at which registry, and who asks.
 #[derive(Clone, Debug)]
@@ -107,6 +107,27 @@ impl Client {
     pub async fn remote_referrers(&self, remote: &Remote) -> Result<Vec<u8>, ClientError> {
         let call = self.get(remote.path("referrers")).query(remote.query());
         remote.call(call).send().await?.bytes(self).await
+    }
+
+    /// Copies the image `from`, whoever may read it, to the name of `to`; progress as of a push. Only a daemon of dhow can.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn copy_remote(
+        &self,
+        from: &Remote,
+        to: &Remote,
+        platform: &str,
+        referrers: bool,
+    ) -> Result<Reply, ClientError> {
+        let query = to
+            .query()
+            .with_some("from", &from.name)
+            .with_some("platform", platform)
+            .with_flag("referrers", referrers);
+        let call = self.post(to.path("copy")).query(query);
+        let call = call.header("x-registry-auth-from", from.login.clone());
+        to.call(call).send().await
     }
 
     /// All tags of the repository.

@@ -1,6 +1,7 @@
 //! `dhow image`: one file per command.
 
 pub(crate) mod build;
+pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod history;
 pub(crate) mod import;

@@ -134,6 +134,7 @@ routes! {
     GET    "/distribution/{name}/manifest" => image::documents::manifest [images];
     PUT    "/distribution/{name}/manifest" => image::documents::put_manifest [images];
     DELETE "/distribution/{name}/manifest" => image::documents::delete_manifest [images];
+    POST   "/distribution/{name}/copy" => image::documents::copy [images];
     GET    "/distribution/{name}/referrers" => image::documents::referrers [images];
     GET    "/distribution/{name}/signatures" => image::documents::signatures [images];
     GET    "/distribution/{name}/tags" => image::documents::tags [images];

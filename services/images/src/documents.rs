@@ -29,7 +29,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn wanted(&self) -> String {
+    /// The tag, or the digest.
+    pub(crate) fn wanted(&self) -> String {
         match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.unwrap_or(DEFAULT_TAG).to_owned(),
@@ -52,7 +53,7 @@ impl Asked {
 }
 
 impl Images {
-    async fn repository(&self, asked: &Asked, intent: Intent) -> Result<Access, ImageError> {
+    pub(crate) async fn repository(&self, asked: &Asked, intent: Intent) -> Result<Access, ImageError> {
         asked.open(self.registries.settings(), intent).await
     }
 
@@ -185,7 +186,7 @@ impl Images {
 }
 
 /// The blobs that a manifest needs beside it; an index needs none.
-fn parts(manifest: Manifest) -> Vec<Descriptor> {
+pub(crate) fn parts(manifest: Manifest) -> Vec<Descriptor> {
     match manifest {
         Manifest::Image(image) => [vec![image.config], image.layers].concat(),
         Manifest::Index(_) => Vec::new(),

@@ -1,10 +1,12 @@
 //! Images to a registry.
 //!
-//! A layer that the registry has already is not sent, one that it has in another repository is mounted, and the rest is
-//! rebuilt and compressed while it is sent, several at once. If all layers end up as a manifest that is known of this
+//! A layer that the registry has already is not sent, one that it has in another repository is mounted, one of a pulled
+//! image is sent as the place has it where it came from, and the rest is rebuilt and compressed while it is sent, several
+//! at once. If all layers end up as a manifest that is known of this
 //! image has them, that manifest is pushed byte for byte; else a new one is written.
 
 mod layers;
+mod places;
 
 use std::sync::Arc;
 

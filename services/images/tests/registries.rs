@@ -65,6 +65,20 @@ fn config() -> serde_json::Value {
     serde_json::json!({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}, "kept": true})
 }
 
+/// An image for two platforms under `tag`; the digest of the list.
+fn index_of_two(registry: &Registry, repository: &str, tag: &str) -> String {
+    let images = ["amd64", "arm64"].map(|architecture| {
+        let config = serde_json::json!({"architecture": architecture, "os": "linux"});
+        let digest = registry.put_image(repository, architecture, &config, &sample()[..2]);
+        let (kind, bytes) = registry.manifest(repository, architecture).unwrap();
+        serde_json::json!({"mediaType": kind, "digest": digest, "size": bytes.len(),
+            "platform": {"os": "linux", "architecture": architecture}})
+    });
+    let kind = media_type::OCI_INDEX;
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": images});
+    registry.put_manifest(repository, tag, kind, index.to_string().as_bytes())
+}
+
 async fn pull(images: &Arc<Images>, name: &str) -> (Result<(), ImageError>, Vec<String>) {
     let (progress, lines) = collected();
     let done = images.pull(PullOptions::new(name, "").unwrap(), progress).await;
@@ -383,6 +397,83 @@ async fn a_pulled_image_is_pushed_byte_for_byte_and_mounted() {
 }
 
 #[tokio::test]
+async fn a_pulled_image_is_the_same_at_another_registry_as_long_as_it_can_be_had_from_its_own() {
+    if !is_root() {
+        return;
+    }
+    let (house, origin, other) = (house(), Registry::start(), Registry::start());
+    origin.put_image("a", "v1", &config(), &sample());
+    let from = format!("{}/a:v1", origin.address());
+    pull(&house.images, &from).await.0.unwrap();
+    let to = |path: &str| format!("{}/{path}", other.address());
+    house.images.tag(&from, &to("b"), "v1").await.unwrap();
+    // It breaks off here and there, and is taken up again.
+    origin.fail("GET /blobs/", Fault::Cut(50_000), 2);
+    other.fail("PATCH", Fault::Break(100_000), 2);
+    push(&house.images, &to("b:v1")).await.0.unwrap();
+    assert_eq!(other.manifest("b", "v1"), origin.manifest("a", "v1"));
+    for layer in sample() {
+        let digest = digest(&layer.bytes);
+        assert_eq!(other.blob("b", &digest), Some(layer.bytes), "the very bytes");
+    }
+    let third = Registry::start();
+    drop(origin);
+    // Who is not there cannot be asked, and who wants a password is not told that of another registry: the image arrives.
+    let name = format!("{}/d", third.address());
+    other.require_password("somebody", "else");
+    house.images.tag(&from, &name, "v1").await.unwrap();
+    push(&house.images, &format!("{name}:v1")).await.0.unwrap();
+    assert_ne!(third.manifest("d", "v1"), other.manifest("b", "v1"));
+    let target = self::house();
+    pull(&target.images, &format!("{name}:v1")).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_goes_on_where_it_was() {
+    if !is_root() {
+        return;
+    }
+    let (source, registry) = (house(), Registry::start());
+    let archive = support::Archive::new("app:1", vec![tar(&[("big", &noise(3_000_000, 3))])]);
+    source.load(archive.legacy()).await.unwrap();
+    let name = format!("{}/app", registry.address());
+    source.images.tag("app:1", &name, "1").await.unwrap();
+    registry.fail("PATCH", Fault::Break(1_000_000), 1);
+    registry.fail("PATCH", Fault::Break(500_000), 1);
+    push(&source.images, &format!("{name}:1")).await.0.unwrap();
+    let places: Vec<String> = registry
+        .log()
+        .into_iter()
+        .filter(|l| l.contains("uploads/"))
+        .collect();
+    let begun = |what: &str| places.iter().filter(|line| line.starts_with(what)).count();
+    // The layer and the configuration are begun once each; twice it is asked how far the layer has come.
+    assert_eq!(
+        (begun("POST"), begun("GET"), begun("PATCH")),
+        (2, 2, 3),
+        "{places:?}"
+    );
+    let target = house();
+    pull(&target.images, &format!("{name}:1")).await.0.unwrap();
+    assert_eq!(
+        target.images.resolve(&format!("{name}:1")).unwrap().id,
+        archive.id()
+    );
+    // A registry that has forgotten what it got, or kept something else, gets all of it again.
+    for (tag, status) in [("2", 404), ("3", 416)] {
+        let archive = support::Archive::new("app:2", vec![tar(&[("big", &noise(3_000_000, status.into()))])]);
+        source.load(archive.legacy()).await.unwrap();
+        source.images.tag("app:2", &name, tag).await.unwrap();
+        registry.clear_log();
+        registry.fail("PATCH", Fault::Break(1_000_000), 1);
+        registry.fail("PATCH", Fault::Status(status, Vec::new()), 1);
+        push(&source.images, &format!("{name}:{tag}")).await.0.unwrap();
+        assert_eq!(registry.count("PATCH"), 3, "{:?}", registry.log());
+        pull(&target.images, &format!("{name}:{tag}")).await.0.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_image_of_our_own_is_sent_and_comes_back_whole() {
     if !is_root() {
         return;
@@ -459,4 +550,133 @@ async fn an_archive_is_imported_from_a_url() {
         );
     }
     assert_eq!(house.images.count(), 1);
+}
+
+#[tokio::test]
+async fn an_image_of_several_platforms_is_copied_whole_from_registry_to_registry_and_nothing_is_kept() {
+    if !is_root() {
+        return;
+    }
+    let (house, from, to) = (house(), Registry::start(), Registry::start());
+    let index = index_of_two(&from, "a", "v1");
+    // It is signed in both ways: under a tag of the digest, and by an artifact in a list under such a tag.
+    let hex = index.trim_start_matches("sha256:").to_owned();
+    let signature = |of: &str| {
+        let blob = from.put_blob("a", of.as_bytes());
+        let descriptor =
+            |kind: &str| serde_json::json!({"mediaType": kind, "digest": blob, "size": of.len()});
+        let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+            "config": descriptor("application/vnd.oci.empty.v1+json"), "layers": [descriptor("text/plain")]});
+        manifest.to_string().into_bytes()
+    };
+    from.put_manifest(
+        "a",
+        &format!("sha256-{hex}.sig"),
+        media_type::OCI_MANIFEST,
+        &signature("by tag"),
+    );
+    let artifact = signature("by list");
+    let digest = from.put_manifest("a", "artifact", media_type::OCI_MANIFEST, &artifact);
+    let list = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests":
+        [{"mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": artifact.len()}]});
+    from.put_manifest(
+        "a",
+        &format!("sha256-{hex}"),
+        media_type::OCI_INDEX,
+        list.to_string().as_bytes(),
+    );
+
+    let copy = async |from: String, to: String, platform: Option<&str>, referrers| {
+        let asked = |name: String| images::Asked {
+            reference: oci::reference::Reference::parse_docker(&name).unwrap(),
+            credentials: distribution::Credentials::Anonymous,
+            insecure: false,
+        };
+        let options = images::CopyOptions {
+            from: asked(from),
+            to: asked(to),
+            platform: platform.map(|text| text.parse().unwrap()),
+            referrers,
+        };
+        let (progress, lines) = collected();
+        let done = house.images.copy_remote(options, progress).await;
+        let said: Vec<String> = std::mem::take(&mut *lines.lock().unwrap())
+            .into_iter()
+            .map(|l| l.status)
+            .collect();
+        done.map(|()| said)
+    };
+    let source = format!("{}/a:v1", from.address());
+    let target = |name: &str| format!("{}/{name}", to.address());
+    from.fail("GET /blobs/", Fault::Cut(50_000), 1);
+    to.fail("PATCH", Fault::Break(50_000), 1);
+    let said = copy(source.clone(), target("b:v2"), None, false).await.unwrap();
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with(&format!("v2: digest: {index}"))),
+        "{said:?}"
+    );
+    assert_eq!(to.manifest("b", "v2"), from.manifest("a", "v1"));
+    let last = to
+        .log()
+        .into_iter()
+        .rfind(|line| line.starts_with("PUT /v2/b/manifests/"));
+    assert_eq!(
+        last.as_deref(),
+        Some("PUT /v2/b/manifests/v2"),
+        "the tag is set when all is there"
+    );
+    assert!(
+        to.manifest("b", &format!("sha256-{hex}.sig")).is_none(),
+        "not asked for"
+    );
+    // What can be pulled from there is whole, for each platform.
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let mut options = PullOptions::new(&target("b:v2"), "").unwrap();
+        options.platform = Some(platform.parse().unwrap());
+        let there = self::house();
+        there.images.pull(options, collected().0).await.unwrap();
+    }
+    // Again, with what refers to it: of the image nothing is sent.
+    to.clear_log();
+    let said = copy(source.clone(), target("b:v2"), None, true).await.unwrap();
+    assert!(said.iter().any(|line| line == "Already exists"), "{said:?}");
+    for tag in [
+        format!("sha256-{hex}.sig"),
+        format!("sha256-{hex}"),
+        digest.clone(),
+    ] {
+        assert_eq!(
+            to.manifest("b", &tag)
+                .map(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()),
+            from.manifest("a", &tag)
+                .map(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()),
+            "{tag}"
+        );
+    }
+    assert_eq!(to.count("PATCH"), 2, "the two signatures: {:?}", to.log());
+    // Within a registry it is mounted; of one platform, its manifest alone gets the name.
+    let said = copy(target("b:v2"), target("c"), Some("linux/arm64"), false)
+        .await
+        .unwrap();
+    assert!(said.iter().any(|line| line == "Mounted from b"), "{said:?}");
+    let (kind, _) = to.manifest("c", "latest").unwrap();
+    assert_eq!(kind, media_type::DOCKER_MANIFEST);
+    // Where it must have another digest, nothing is named.
+    let other = format!("sha256:{}", "0".repeat(64));
+    let error = copy(source.clone(), target(&format!("d@{other}")), None, false)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("has digest {index}, not that of")),
+        "{error}"
+    );
+    let error = copy(source.replace("v1", "none"), target("d"), None, false)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("manifest unknown"), "{error}");
+    assert_eq!(house.images.count(), 0);
+    assert_eq!(house.on_disk(), (vec![], vec![]));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use e2e::image::busybox_at;
-use e2e::{Settings, daemon, daemon_with, for_each_client, until};
+use e2e::{Settings, clients, daemon, daemon_with, for_each_client, until};
 use fake_registry::{Fault, Layer, Registry};
 
 #[test]
@@ -59,6 +59,75 @@ fn run_pulls_what_is_missing_and_push_gives_it_back() {
         docker.ok(["run", "--rm", "--pull", "always", &name, "true"]);
         docker.ok(["rmi", &name]);
     });
+}
+
+#[test]
+fn a_pulled_image_keeps_its_digest_at_another_registry_however_often_its_connections_break() {
+    let Some(daemon) = daemon() else { return };
+    let (origin, other) = (Registry::start(), Registry::start());
+    busybox_at(&origin, "team/busybox");
+    let from = format!("{}/team/busybox", origin.address());
+    for_each_client(&daemon, |docker| {
+        docker.ok(["pull", &from]);
+        // Of its own for each: what one has pushed the next one need not.
+        let path = format!("copy-of-{}", docker.name.replace([' ', '.', '+', '~'], "-"));
+        let to = format!("{}/{path}", other.address());
+        docker.ok(["tag", &from, &to]);
+        // Nothing is mounted here: the first one that pushes is not to help the others.
+        other.fail("POST mount=", Fault::Status(404, Vec::new()), 1);
+        other.fail("PATCH", Fault::Break(200_000), 1);
+        docker.ok(["push", &to]);
+        assert_eq!(
+            other.manifest(&path, "latest"),
+            origin.manifest("team/busybox", "latest")
+        );
+        docker.ok(["rmi", &from, &to]);
+        other.behave();
+    });
+    assert!(other.count("GET uploads/") > 0, "{:?}", other.log());
+}
+
+#[test]
+fn an_image_is_copied_between_registries_with_a_login_for_each_and_without_an_image_here() {
+    let Some(daemon) = daemon() else { return };
+    let all = clients(&daemon);
+    let dhow = all.iter().find(|client| client.is_dhow()).expect("dhow");
+    let (from, to) = (Registry::start(), Registry::start());
+    busybox_at(&from, "team/busybox");
+    from.require_password("reader", "first");
+    to.require_password("writer", "second");
+    let name = |registry: &Registry| format!("{}/team/busybox", registry.address());
+    let error = dhow.fails(1, ["image", "copy", &name(&from), &name(&to)]);
+    assert!(error.contains("unauthorized"), "{error}");
+    for (registry, user, password) in [(&from, "reader", "first"), (&to, "writer", "second")] {
+        let address = registry.address().to_string();
+        dhow.ok(["login", "-u", user, "-p", password, &address]);
+    }
+    let text = dhow.ok(["image", "copy", &name(&from), &format!("{}:copy", name(&to))]);
+    assert!(text.contains("copy: digest: sha256:"), "{text}");
+    assert_eq!(
+        to.manifest("team/busybox", "copy"),
+        from.manifest("team/busybox", "latest")
+    );
+    assert_eq!(dhow.ok(["image", "ls", "--quiet"]), "");
+    let output = dhow.run(["run", "--rm", &format!("{}:copy", name(&to)), "echo", "whole"]);
+    assert_eq!((output.code, output.stdout.trim()), (0, "whole"), "{output:?}");
+    assert_eq!(
+        dhow.ok(["image", "copy", "--quiet", &name(&from), &name(&to)]),
+        ""
+    );
+    let error = dhow.fails(
+        1,
+        [
+            "image",
+            "copy",
+            "--platform",
+            "linux/s390x",
+            &format!("{}:none", name(&from)),
+            &name(&to),
+        ],
+    );
+    assert!(error.contains(":none not found: manifest unknown"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The next request of a connection; `None` when the client is gone.
+    /// The head of the next request of a connection; `None` when the client is gone.
     pub(crate) fn read<S: Read + Write>(stream: &mut BufReader<S>) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
@@ -39,13 +39,22 @@ impl Request {
                 .headers
                 .push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        if request.header("transfer-encoding").is_some() {
-            request.body = chunked(stream)?;
-        } else if let Some(length) = request.header("content-length").and_then(|l| l.parse().ok()) {
-            request.body = vec![0; length];
-            stream.read_exact(&mut request.body)?;
-        }
         Ok(Some(request))
+    }
+
+    /// Reads the body, or its first `most` bytes and perhaps some more.
+    pub(crate) fn read_body<S: Read + Write>(
+        &mut self,
+        stream: &mut BufReader<S>,
+        most: usize,
+    ) -> io::Result<()> {
+        if self.header("transfer-encoding").is_some() {
+            self.body = chunked(stream, most)?;
+        } else if let Some(length) = self.header("content-length").and_then(|l| l.parse().ok()) {
+            self.body = vec![0; most.min(length)];
+            stream.read_exact(&mut self.body)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -63,7 +72,7 @@ impl Request {
     }
 }
 
-fn chunked(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
+fn chunked(stream: &mut impl BufRead, most: usize) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let mut line = String::new();
@@ -75,7 +84,7 @@ fn chunked(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
         body.resize(start + size, 0);
         stream.read_exact(&mut body[start..])?;
         stream.read_line(&mut String::new())?;
-        if size == 0 {
+        if size == 0 || body.len() >= most {
             return Ok(body);
         }
     }

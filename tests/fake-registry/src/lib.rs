@@ -27,6 +27,8 @@ pub enum Fault {
     Status(u16, Vec<String>),
     /// The connection is closed after so many bytes of the body.
     Cut(usize),
+    /// So many bytes of what is sent are taken, and perhaps some more; then the connection is closed without an answer.
+    Break(usize),
     /// Nothing more comes after so many bytes of the body; ends when the client goes.
     Stall(usize),
     /// The first byte of the body is another one.

@@ -42,7 +42,7 @@ fn serve<S: Read + Write>(shared: &Shared, stream: S) -> io::Result<()> {
         let said = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n";
         return stream.get_mut().write_all(said.as_bytes());
     }
-    while let Some(request) = Request::read(&mut stream)? {
+    while let Some(mut request) = Request::read(&mut stream)? {
         let mut line = format!("{} {}", request.method, request.path);
         if !request.query.is_empty() {
             line.push_str(&format!("?{}", request.query));
@@ -52,6 +52,12 @@ fn serve<S: Read + Write>(shared: &Shared, stream: S) -> io::Result<()> {
         }
         shared.note(line.clone());
         let fault = shared.fault(&line);
+        if let Some(Fault::Break(most)) = fault {
+            request.read_body(&mut stream, most)?;
+            answer(shared, &request, false);
+            return Ok(());
+        }
+        request.read_body(&mut stream, usize::MAX)?;
         let mut response = match &fault {
             Some(Fault::Status(status, headers)) => Response {
                 headers: headers.clone(),
@@ -178,6 +184,12 @@ fn upload(content: &mut crate::content::Content, request: &Request, repository: 
             let id = content.begin();
             Response::new(202).header(place(&id))
         }
+        "GET" => match content.uploads.get(id) {
+            Some(bytes) => Response::new(204)
+                .header(format!("Range: 0-{}", bytes.len().saturating_sub(1)))
+                .header(place(id)),
+            None => Response::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"),
+        },
         "PATCH" => match content.uploads.get_mut(id) {
             Some(bytes) => {
                 bytes.extend_from_slice(&request.body);

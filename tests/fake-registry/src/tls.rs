@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -20,6 +20,8 @@ impl Identity {
     pub(crate) fn new(names: &[&str], asks_back: bool) -> Self {
         let authority_key = KeyPair::generate().expect("key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        let called = format!("authority of {}", names.join(" "));
+        params.distinguished_name.push(DnType::CommonName, called);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = params.self_signed(&authority_key).expect("authority");
         let issuer = Issuer::new(params, authority_key);

@@ -63,6 +63,7 @@ static BUILDER: &[Entry] = &[
 
 static IMAGE: &[Entry] = &[
     command(&["build"], &image::build::COMMAND),
+    command(&["copy"], &image::copy::COMMAND),
     command(&["diff"], &image::diff::COMMAND),
     command(&["history"], &image::history::COMMAND),
     command(&["import"], &image::import::COMMAND),

@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
-use ::images::{Asked, Images, SMALL_BLOB};
+use ::images::{Asked, CopyOptions, Images, SMALL_BLOB};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use distribution::Credentials;
 use distribution::manifest::MANIFEST_LIMIT;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use oci::digest::Digest;
 use oci::reference::Reference;
 
+use super::platforms::platform;
 use super::registry::credentials;
+use super::transfer::told;
 use crate::call::Call;
 use crate::error::Failure;
 use crate::reply::{self, Outcome, Reply};
@@ -97,6 +100,24 @@ pub(crate) async fn put_blob(images: Arc<Images>, mut call: Call) -> Outcome {
 /// `GET /distribution/{name}/tags`.
 pub(crate) async fn tags(images: Arc<Images>, call: Call) -> Outcome {
     reply::ok(&images.remote_tags(&asked(&call)?).await?)
+}
+
+/// `POST /distribution/{name}/copy`: the image `from` of any registry becomes this one; progress as of a push. Who asks there
+/// stands in a header of its own.
+pub(crate) async fn copy(images: Arc<Images>, call: Call) -> Outcome {
+    let header = call.header("x-registry-auth-from").unwrap_or_default();
+    let from = Asked {
+        reference: Reference::parse_docker(call.query.text("from"))?,
+        credentials: Credentials::from_header(header).unwrap_or_default(),
+        insecure: call.query.flag("insecure"),
+    };
+    let options = CopyOptions {
+        from,
+        to: asked(&call)?,
+        platform: platform(call.version, call.query.text("platform"))?,
+        referrers: call.query.flag("referrers"),
+    };
+    told(|progress| async move { images.copy_remote(options, progress).await }).await
 }
 
 /// `GET /distribution/{name}/signatures`.

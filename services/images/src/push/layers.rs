@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use distribution::access::Access;
-use distribution::{DistributionError, Mounted, Upload};
+use distribution::{DistributionError, Mounted, SendError, Upload};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oci::digest::{Digest, Digester};
@@ -19,6 +19,7 @@ use crate::error::stream;
 use crate::layers::Pin;
 use crate::load::Progress;
 use crate::origins::Source;
+use crate::push::places::Origins;
 use crate::{Image, ImageError, Images};
 
 /// So many repositories may be named as places to mount from.
@@ -29,8 +30,6 @@ const MOST_LOOKS: usize = 5;
 const LEVEL: u32 = 3;
 /// The size of the pieces that are sent.
 const CHUNK: usize = 128 << 10;
-/// How many of them may wait for the network.
-const QUEUE: usize = 8;
 
 /// One layer to send.
 #[derive(Clone)]
@@ -41,6 +40,9 @@ struct Parcel {
     pin: Pin,
     size: u64,
     sources: Vec<Source>,
+    /// What the layer is called in manifests of this very image.
+    own: Arc<Vec<Digest>>,
+    origins: Arc<Origins>,
     progress: Progress,
 }
 
@@ -65,6 +67,8 @@ impl Images {
         progress: &Progress,
     ) -> Result<Vec<Descriptor>, ImageError> {
         let own: Vec<Digest> = self.origins_of(&image.id).iter().flat_map(digests).collect();
+        let own = Arc::new(own);
+        let origins = Arc::new(Origins::new(self.registries.settings()));
         let mut tasks = JoinSet::new();
         let mut sent: Vec<Option<Descriptor>> = Vec::new();
         for (at, (diff_id, chain)) in image
@@ -87,6 +91,8 @@ impl Images {
                 pin,
                 size,
                 sources,
+                own: Arc::clone(&own),
+                origins: Arc::clone(&origins),
                 progress: Progress::clone(progress),
             };
             parcel.tell("Preparing");
@@ -129,38 +135,32 @@ impl Images {
                 Mounted::Not(upload) => begun = Some(*upload),
             }
         }
-        let mut attempts = 0;
-        loop {
-            match self.send_once(&parcel, begun.take()).await {
-                Ok(layer) => {
-                    parcel.tell("Pushed");
-                    return Ok(layer);
-                }
-                Err(Trouble::Local(error)) => return Err(error),
-                Err(Trouble::Remote(error)) => {
-                    attempts += 1;
-                    if !parcel.access.pause(attempts, &error).await {
-                        return Err(failed(error));
-                    }
-                }
+        if let Some(there) = relay(&parcel, &mut begun).await? {
+            return Ok(there);
+        }
+        let sent = parcel
+            .access
+            .send_blob(begun, |sender| self.pack(&parcel, sender))
+            .await;
+        match sent {
+            Ok((digest, size)) => {
+                parcel.tell("Pushed");
+                Ok(Descriptor::new(media_type::DOCKER_LAYER_GZIP, digest, size))
             }
+            Err(SendError::Source(error)) => Err(error),
+            Err(SendError::Registry(error)) => Err(failed(error)),
         }
     }
 
-    /// Compresses the layer while it is sent.
-    async fn send_once(
+    /// Compresses the layer while it is sent; the same bytes every time.
+    async fn pack(
         self: &Arc<Self>,
         parcel: &Parcel,
-        begun: Option<Upload>,
-    ) -> Result<Descriptor, Trouble> {
-        let upload = match begun {
-            Some(upload) => upload,
-            None => parcel.access.upload().await.map_err(Trouble::Remote)?,
-        };
-        let (sender, chunks) = mpsc::channel(QUEUE);
+        sender: mpsc::Sender<Bytes>,
+    ) -> Result<(Digest, u64), ImageError> {
         let pin = parcel.pin.clone();
         let bar = Bar::new(&parcel.progress, parcel.diff_id.short(), "Pushing", parcel.size);
-        let pack = self.blocking(move |images| {
+        self.blocking(move |images| {
             let wire = Wire {
                 sender,
                 chunk: Vec::new(),
@@ -175,28 +175,38 @@ impl Images {
             images.layers.rebuild(pin.chain(), &mut counted)?;
             let wire = counted.out.finish().map_err(stream("compress layer"))?;
             wire.finish().map_err(stream("send layer"))
-        });
-        let (packed, sent) = tokio::join!(pack, upload.send(chunks, None));
-        match (packed, sent) {
-            (Ok((digest, size)), Ok(upload)) => {
-                upload.commit(&digest).await.map_err(Trouble::Remote)?;
-                Ok(Descriptor::new(media_type::DOCKER_LAYER_GZIP, digest, size))
-            }
-            // Whoever failed first is the cause: a registry that hangs up breaks the pipe of the other side.
-            (Err(ImageError::Stream { .. } | ImageError::Rebuild { .. }), Err(error)) => {
-                Err(Trouble::Remote(error))
-            }
-            (Err(error), _) => Err(Trouble::Local(error)),
-            (Ok(_), Err(error)) => Err(Trouble::Remote(error)),
-        }
+        })
+        .await
     }
 }
 
-enum Trouble {
-    /// Here: trying again does not help.
-    Local(ImageError),
-    /// There.
-    Remote(DistributionError),
+/// Sends a layer of a pulled image as another repository has it, so that it stays what it is, byte for byte; nothing where
+/// none of them can be asked.
+async fn relay(parcel: &Parcel, begun: &mut Option<Upload>) -> Result<Option<Descriptor>, ImageError> {
+    let of_this_image = |source: &&Source| parcel.own.contains(&source.descriptor.digest);
+    for source in parcel.sources.iter().filter(of_this_image).take(MOST_LOOKS) {
+        let blob = &source.descriptor;
+        let places = match path_at(&source.repository, parcel.access.domain()) {
+            Some(path) => vec![parcel.access.beside(&path)],
+            None => parcel.origins.places(&source.repository).await,
+        };
+        for place in places {
+            let bar = Bar::new(&parcel.progress, parcel.diff_id.short(), "Pushing", blob.size);
+            let bar = Mutex::new(bar);
+            let seen = |bytes| bar.lock().unwrap_or_else(PoisonError::into_inner).at(bytes);
+            match parcel.access.relay(blob, &place, begun.take(), seen).await {
+                Ok(()) => {
+                    parcel.tell("Pushed");
+                    return Ok(Some(blob.clone()));
+                }
+                Err(SendError::Registry(error)) => return Err(ImageError::Push(error)),
+                Err(SendError::Source(error)) => {
+                    tracing::debug!(%error, repository = source.repository, "a layer cannot be relayed");
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn digests(origin: &crate::origins::Origin) -> Vec<Digest> {
@@ -248,7 +258,7 @@ impl Write for Counted {
 
 /// The blocking end of what is sent.
 struct Wire {
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    sender: mpsc::Sender<Bytes>,
     chunk: Vec<u8>,
     digester: Digester,
     size: u64,
@@ -263,7 +273,7 @@ impl Wire {
         self.digester.update(&chunk);
         self.size += chunk.len() as u64;
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the registry hung up");
-        self.sender.blocking_send(Ok(chunk.into())).map_err(gone)
+        self.sender.blocking_send(chunk.into()).map_err(gone)
     }
 
     fn finish(mut self) -> io::Result<(Digest, u64)> {
