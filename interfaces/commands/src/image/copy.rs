@@ -2,7 +2,7 @@
 
 use oci::reference::Reference;
 
-use super::{inspect, transfer};
+use super::transfer;
 use crate::app::App;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Kind, Parsed, flag, recurring};
@@ -31,15 +31,11 @@ fn name(text: &str) -> Result<Reference, Failure> {
 
 async fn execute(app: &App, args: &Parsed) -> Outcome {
     let (from, to) = (name(args.arg(0))?, name(args.arg(1))?);
-    let platform = match args.text("platform") {
-        "" => String::new(),
-        text => inspect::platform(text),
-    };
     let insecure = args.on("insecure");
     let (source, target) = (remote(app, &from, insecure)?, remote(app, &to, insecure)?);
     let reply = app
         .client()?
-        .copy_remote(&source, &target, &platform, args.on("referrers"))
+        .copy_remote(&source, &target, args.text("platform"), args.on("referrers"))
         .await?;
     transfer::show(reply, args.on("quiet"), transfer::Output::Out).await
 }
