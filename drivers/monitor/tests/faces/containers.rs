@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use log_drivers::{ReadOptions, Reader, Step};
-use monitor::channel::Channel;
+use monitor::channel::{Channel, ChannelError};
 use monitor::plan::{CopyUp, ExitRecord, StateFile, Stdio, UserLookup};
 use monitor::protocol::{Attach, EndOfAttach, Framing, Phase, Report, Request};
 
@@ -169,7 +169,11 @@ fn relayed_input() {
 
 fn missing_program() {
     let mut container = Container::new(vec!["nosuch".to_owned()]);
-    container.spawn(&[]).send(&Request::Start);
+    // It may have failed and ended by now; why lies in the socket.
+    match container.spawn(&[]).channel.send(&Request::Start, &[]) {
+        Ok(()) | Err(ChannelError::Closed) => {}
+        Err(error) => panic!("{error}"),
+    }
     let failure = container.daemon().wait(|report| match report {
         Report::StartFailed(failure) | Report::CreateFailed(failure) => Some(failure.clone()),
         _ => None,
