@@ -172,6 +172,11 @@ const GLOBAL: &[Flag] = &[
         "let systemd make the cgroups; cgroupsPath is then slice:prefix:name",
     ),
     Flag::value(
+        "cgroup-manager",
+        None,
+        "crun's way to say it: cgroupfs (default), systemd, or disabled for no cgroup at all",
+    ),
+    Flag::value(
         "rootless",
         None,
         "go on where cgroups may not be made: true, false or auto (default)",
@@ -285,14 +290,17 @@ fn dispatch(
             return 1;
         }
     };
-    let manager = match limits::Manager::new(global.get("rootless"), global.has("systemd-cgroup")) {
+    let manager = match limits::Manager::new(
+        global.get("rootless"),
+        global.has("systemd-cgroup"),
+        global.get("cgroup-manager"),
+    ) {
         Ok(manager) => manager,
         Err(error) => {
             log.error(&error, err);
             return 1;
         }
     };
-    log.debug(&format!("{} {rest:?}", verb.name));
     let mut session = Session {
         store: Store::new(&store::root(global.get("root"), manager.rootless())),
         out,
@@ -300,7 +308,10 @@ fn dispatch(
         cgroups: manager,
         criu: global.get("criu").unwrap_or("criu").to_owned(),
     };
-    let outcome = protect::before(verb.name, again).and_then(|()| (verb.act)(&flags, &rest, &mut session));
+    let outcome = protect::before(verb.name, again).and_then(|()| {
+        session.log.debug(&format!("{} {rest:?}", verb.name));
+        (verb.act)(&flags, &rest, &mut session)
+    });
     outcome.unwrap_or_else(|error| {
         let error = failed(verb.name, error);
         session.log.error(&error, err);

@@ -54,6 +54,8 @@ pub struct Options {
     pub no_pivot: bool,
     /// Whether the kernel has `/proc/kcore`.
     pub kcore: bool,
+    /// Path of the program, where it is not what the first argument says.
+    pub program: Option<String>,
     /// A filter that was compiled beforehand; it overrules the spec's.
     pub filter: Option<security::seccomp::Program>,
     /// What Landlock leaves the process, and the version of the kernel's interface.
@@ -80,6 +82,7 @@ impl Default for Options {
             no_pivot: false,
             kcore: true,
             filter: None,
+            program: None,
             landlock: None,
             may_mount: true,
             shared_memory: None,

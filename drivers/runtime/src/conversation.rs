@@ -42,7 +42,7 @@ pub(crate) struct Wishes<'a> {
 }
 
 /// Clones the init and talks with it until it waits for its start.
-pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Error> {
+pub(crate) fn launch(mut program: Program, wishes: Wishes<'_>) -> Result<Created, Error> {
     let cgroups = wishes
         .cgroup
         .map(Cgroup::attach_fds)
@@ -101,7 +101,7 @@ pub(crate) fn launch(program: Program, wishes: Wishes<'_>) -> Result<Created, Er
         pid,
         pidfd,
         master: None,
-        warnings: Vec::new(),
+        warnings: std::mem::take(&mut program.warnings),
         net_devices: BTreeMap::new(),
         resctrl: None,
         channel: ours,
@@ -240,6 +240,10 @@ fn failure(program: &Program, record: &Record) -> Error {
                 errno,
             })
         }
+        Some(Step::Mount(mount)) if mount.plain_target && errno == Errno::LOOP => Error::Step {
+            step: mount.not_a_directory(),
+            errno,
+        },
         Some(step) => Error::Step {
             step: step.sentence(),
             errno,
@@ -257,7 +261,10 @@ fn write_id_maps(created: &Created) -> Result<(), Error> {
 
 /// Hands the notification descriptor to the agent that listens at `listenerPath` (config-linux.md, "Seccomp").
 fn send_listener(seccomp: &Seccomp, listener: &OwnedFd, pid: Pid, state: &State) -> Result<(), Error> {
-    let what = format!("send the seccomp listener to {}", seccomp.listener_path);
+    let what = format!(
+        "failed to connect with seccomp agent specified in the seccomp profile: {}",
+        seccomp.listener_path
+    );
     let fail = |error: std::io::Error| parent(&what, Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
     let message = ProcessState {
         oci_version: state.oci_version.clone(),

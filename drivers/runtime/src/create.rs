@@ -122,21 +122,24 @@ pub(crate) struct StartHooks {
 }
 
 impl Created {
-    /// Lets the process execute, and returns when it has. `startContainer` hooks run before, `poststart` hooks after.
+    /// Runs the `startContainer` hooks of `spec`, which is what it was created from, in `cgroup`: before [`Created::start`].
+    ///
+    /// # Errors
+    /// The hook that failed; the process waits still.
+    pub fn run_start_hooks(&self, spec: &Spec, cgroup: Option<&cgroups::Cgroup>) -> Result<(), Error> {
+        let Some(StartHooks { state, .. }) = &self.hooks else {
+            return Ok(());
+        };
+        let (pid, pidfd) = (self.pid, self.pidfd.as_fd());
+        hooks::start_container(spec, state, crate::Target { pid, pidfd }, cgroup)
+    }
+
+    /// Lets the process execute, and returns when it has. `poststart` hooks run afterwards, the `startContainer` hooks are
+    /// [`Created::run_start_hooks`].
     ///
     /// # Errors
     /// [`Error::Exec`] when `execve` failed; the process has ended then and is reaped.
     pub fn start(&mut self) -> Result<(), Error> {
-        if let Some(StartHooks { hooks, state }) = &mut self.hooks {
-            state.status = Status::Created;
-            hooks::run_inside(
-                "startContainer",
-                &hooks.start_container,
-                state,
-                self.pidfd.as_fd(),
-                self.pid,
-            )?;
-        }
         channel::answer(&self.channel).map_err(|errno| parent("let the init go", errno))?;
         let executed = conversation::until_executed(self);
         if executed.is_err() {
@@ -302,6 +305,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         no_pivot: options.no_pivot,
         kcore: Path::new("/proc/kcore").exists(),
         filter: None,
+        program: None,
         landlock: crate::compile::landlock(spec.annotations.get(security::landlock::ANNOTATION))?,
         may_mount: rustix::process::geteuid().is_root(),
         shared_memory: spec.annotations.get(crate::compile::SHARED_MEMORY).cloned(),

@@ -29,6 +29,8 @@ pub struct ExecOptions<'a> {
     pub stdio: Stdio,
     /// The cgroup that the process is put into.
     pub cgroup: Option<&'a cgroups::Cgroup>,
+    /// Path of the program, where it is not what the first argument says.
+    pub program: Option<String>,
     /// The system call filter.
     pub seccomp: Option<&'a Seccomp>,
     /// The same, compiled beforehand; it overrules the other.
@@ -64,6 +66,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
             home_of(target.pid, process.user.uid)
         },
         filter: options.filter,
+        program: options.program,
         landlock: crate::compile::landlock(options.landlock)?,
         ..Options::default()
     };

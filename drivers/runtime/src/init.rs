@@ -96,7 +96,9 @@ fn walk(
         Step::LoopbackUp => linux::net::loopback_up(),
         Step::TakeStreams => streams::take(context.streams.as_ref()),
         Step::Propagation(flags) => mounts::propagation(*flags),
-        Step::AttachRoot { directory } => mounts::attach_root(directory.as_deref(), context, state),
+        Step::AttachRoot { directory, visible } => {
+            mounts::attach_root(directory.as_deref(), *visible, context, state)
+        }
         Step::Mount(mount) => mounts::mount(mount, context, state),
         Step::WishDirectory(path) => {
             let _ = linux::fd::ensure_directory_in_root(root(state)?, path, Mode::from_raw_mode(0o755));

@@ -29,6 +29,8 @@ pub struct Program {
     pub arguments: CStringArray,
     /// Its environment.
     pub environment: CStringArray,
+    /// What was asked for and cannot be had, one sentence each; it runs without.
+    pub warnings: Vec<String>,
 }
 
 /// What the single-threaded parent does before `clone3`, because the kernel gives these to children only.
@@ -118,6 +120,8 @@ pub enum Step {
     AttachRoot {
         /// Directory of the host; none: the detached mount given at run time.
         directory: Option<CString>,
+        /// It is mounted at that directory, where hooks look for it once they are in the mount namespace, as with runc.
+        visible: bool,
     },
     /// Mounts something below the new root.
     Mount(Mount),
@@ -402,8 +406,9 @@ impl Step {
             Self::Propagation(_) => "set the propagation of /".into(),
             Self::AttachRoot {
                 directory: Some(path),
+                ..
             } => format!("error preparing rootfs {:?}", text(path)),
-            Self::AttachRoot { directory: None } => {
+            Self::AttachRoot { directory: None, .. } => {
                 "error preparing rootfs: attach the detached mount".into()
             }
             Self::Mount(mount) => mount.sentence(),
@@ -450,6 +455,11 @@ impl Step {
 }
 
 impl Mount {
+    /// An image has a symbolic link where proc or sysfs belongs.
+    pub(crate) fn not_a_directory(&self) -> String {
+        format!("{}: it must be mounted on ordinary directory", self.sentence())
+    }
+
     fn sentence(&self) -> String {
         let source = match &self.source {
             Source::New { kind, .. } => kind,

@@ -63,7 +63,7 @@ impl Cgroup {
     /// Makes the group (and the groups above it) in every hierarchy and sets its limits.
     ///
     /// `path` with a leading `/` counts from the top of each hierarchy as mounted here, otherwise from this process'
-    /// own group. A group that exists and holds no process is taken over. On an error nothing is left behind.
+    /// own group. A group that exists, holds no process and is not frozen is taken over. On an error nothing is left behind.
     ///
     /// With `slice:prefix:name` the system's systemd is asked ([`Cgroup::create_scope`]).
     pub fn create(layout: &Layout, path: &str, resources: &Resources) -> Result<Cgroup> {
@@ -103,22 +103,32 @@ impl Cgroup {
             } else {
                 make_v1(hierarchy, &names)?
             };
-            // Taken over or not, from here on it is ours to remove.
-            let in_use = match new {
-                true => None,
-                false => dir
-                    .read_if_there("cgroup.procs")?
-                    .and_then(|text| first_pid(&text)),
-            };
-            if let Some(pid) = in_use {
-                return Err(Error::NotEmpty {
-                    path: self.path.clone(),
-                    pid,
-                });
+            if !new {
+                self.may_take_over(&dir)?;
             }
+            // Taken over or not, from here on it is ours to remove.
             self.parts.push(Part::new(hierarchy, unified, names, dir)?);
         }
         limits::apply(self, resources)
+    }
+
+    /// Whether a group that was there already can be the container's: nothing runs in it, and what starts in it will run.
+    fn may_take_over(&self, dir: &Dir) -> Result<()> {
+        let text = dir.read_if_there("cgroup.procs")?;
+        if let Some(pid) = text.and_then(|text| first_pid(&text)) {
+            return Err(Error::NotEmpty {
+                path: self.path.clone(),
+                pid,
+            });
+        }
+        for (file, runs) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+            if dir.read_if_there(file)?.is_some_and(|state| state != runs) {
+                return Err(Error::Frozen {
+                    path: dir.path().to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Opens a group that exists in at least one hierarchy; [`Error::NotFound`] otherwise. `slice:prefix:name` is one that

@@ -61,6 +61,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A file of version 2 (`unified`) on a machine of version 1.
+    #[error("invalid configuration: unified: {file} is a file of cgroup v2, this machine uses v1")]
+    OnlyV2 {
+        /// The file.
+        file: String,
+    },
     /// A limit was asked for whose controller this machine does not have.
     #[error("{what}: the {controller} cgroup controller is not available")]
     NoController {
@@ -70,12 +76,18 @@ pub enum Error {
         controller: &'static str,
     },
     /// The group holds processes where it must not.
-    #[error("cgroup {path} is not empty: process {pid}")]
+    #[error("container's cgroup is not empty: {path} holds process {pid}")]
     NotEmpty {
         /// Path below the hierarchies.
         path: String,
         /// One of the processes.
         pid: i32,
+    },
+    /// The group was there already, and frozen: whatever starts in it would stand still.
+    #[error("container's cgroup unexpectedly frozen: thaw or remove {}", path.display())]
+    Frozen {
+        /// Its directory.
+        path: PathBuf,
     },
     /// The group is not there.
     #[error("no such cgroup: {0}")]
@@ -135,13 +147,14 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::InvalidPath(_) | Error::InvalidLimit { .. } | Error::InvalidScope { .. } => {
-                Kind::InvalidParameter
-            }
+            Error::InvalidPath(_)
+            | Error::InvalidLimit { .. }
+            | Error::InvalidScope { .. }
+            | Error::OnlyV2 { .. } => Kind::InvalidParameter,
             Error::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
                 Kind::InvalidParameter
             }
-            Error::NotEmpty { .. } => Kind::Conflict,
+            Error::NotEmpty { .. } | Error::Frozen { .. } => Kind::Conflict,
             Error::NotFound(_) => Kind::NotFound,
             Error::NoController { .. } => Kind::InvalidParameter,
             _ => Kind::System,

@@ -143,9 +143,9 @@ fn rdma(group: &Cgroup, device: &str, limit: &Rdma) -> Result<()> {
 fn unified(group: &Cgroup, file: &str, value: &str) -> Result<()> {
     let invalid = |why: String| Error::InvalidLimit { what: "unified", why };
     if group.mode() != Mode::V2 {
-        return Err(invalid(format!(
-            "{file} is a file of cgroup v2, this machine uses v1"
-        )));
+        return Err(Error::OnlyV2 {
+            file: file.to_owned(),
+        });
     }
     if file.contains('/') || !file.contains('.') || file.starts_with('.') {
         return Err(invalid(format!("{file:?} must be a file name (no slashes)")));

@@ -266,6 +266,21 @@ fn killing_reaches_every_process_and_removal_waits_for_their_end() {
 }
 
 #[test]
+fn a_group_that_is_frozen_already_is_not_taken_over() {
+    let Some(ground) = Ground::new("stiff") else {
+        return;
+    };
+    let group = ground.create(&Resources::default());
+    group.freeze().expect("freeze");
+    let again = Cgroup::create(&ground.layout, &ground.path(), &Resources::default());
+    assert!(matches!(again, Err(Error::Frozen { .. })));
+    assert!(group.is_frozen().expect("the group is as it was"));
+    group.thaw().expect("thaw");
+    let again = ground.create(&Resources::default());
+    again.remove().expect("remove");
+}
+
+#[test]
 fn groups_below_are_removed_too() {
     let Some(ground) = Ground::new("below") else {
         return;

@@ -35,6 +35,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "directory of the bundle (default: the current one)",
     ),
     Flag::value(
+        "config",
+        Some('f'),
+        "file of the configuration (default: config.json of the bundle)",
+    ),
+    Flag::value(
         "console-socket",
         None,
         "unix socket that gets the master of the container's terminal",
@@ -90,7 +95,7 @@ pub(super) fn make(id: &str, flags: &Flags, session: &mut Session<'_>, wait: boo
 /// The directory of the bundle, and what its file says.
 pub(super) fn read_bundle(flags: &Flags) -> Result<(PathBuf, Spec), CliError> {
     let bundle = bundle(flags)?;
-    let config = bundle.join("config.json");
+    let config = bundle.join(flags.get("config").unwrap_or("config.json"));
     let missing = || CliError::Usage(format!("JSON specification file {} not found", config.display()));
     let spec: Spec = read_json(&config)?.ok_or_else(missing)?;
     if spec.oci_version.split('.').next() != Some("1") {

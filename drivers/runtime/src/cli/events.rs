@@ -67,7 +67,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         if let Some(oom) = &mut oom
             && oom.take()?
         {
-            session.print(&format!("{}\n", json!({ "type": "oom", "id": record.id })))?;
+            session.print(&line("oom", &record.id, None))?;
         }
         if ended {
             return Ok(0);
@@ -81,10 +81,13 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
 
 fn show(id: &str, cgroup: &Cgroup, session: &mut Session<'_>) -> Result<(), CliError> {
     let data = data(&cgroup.stats()?);
-    session.print(&format!(
-        "{}\n",
-        json!({ "type": "stats", "id": id, "data": data })
-    ))
+    session.print(&line("stats", id, Some(&data)))
+}
+
+/// One event, with its kind in front as runc writes it: scripts look for that.
+fn line(kind: &str, id: &str, data: Option<&Value>) -> String {
+    let data = data.map(|data| format!(",\"data\":{data}")).unwrap_or_default();
+    format!("{{\"type\":\"{kind}\",\"id\":{}{data}}}\n", Value::from(id))
 }
 
 /// The measurements in the shape that runc gives them.
@@ -153,6 +156,13 @@ fn interval(text: &str) -> Result<Duration, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_begins_with_its_kind() {
+        assert_eq!(line("oom", "a", None), "{\"type\":\"oom\",\"id\":\"a\"}\n");
+        let text = line("stats", "a", Some(&json!({ "pids": {} })));
+        assert_eq!(text, "{\"type\":\"stats\",\"id\":\"a\",\"data\":{\"pids\":{}}}\n");
+    }
 
     #[test]
     fn durations_are_read_as_go_does() {

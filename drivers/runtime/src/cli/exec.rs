@@ -99,6 +99,7 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
             Stdio::Inherit
         },
         cgroup: cgroup.as_ref(),
+        program: None,
         seccomp: spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()),
         filter: session
             .store
@@ -149,7 +150,12 @@ fn group(flags: &Flags, record: &Record, opened: Option<Cgroup>) -> Result<Optio
         Some((controllers, path)) => (Some(controllers.split(',').collect::<Vec<_>>()), path),
         None => (None, place),
     };
-    Ok(Some(own.below(path, controllers.as_deref())?))
+    match own.below(path, controllers.as_deref()) {
+        Err(cgroups::Error::InvalidPath(_)) => Err(CliError::Usage(format!(
+            "invalid cgroup path: {path} is not a sub cgroup path"
+        ))),
+        other => Ok(Some(other?)),
+    }
 }
 
 /// The process of `--process`, or the container's with what the flags change.

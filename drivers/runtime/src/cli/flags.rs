@@ -1,4 +1,5 @@
-//! Flags in the way of Go's: `--name value`, `--name=value`, `-n value`; they end at the first argument that is none.
+//! Flags in the way of Go's: `--name value`, `--name=value`, `-n value`; they end at the first argument that is none, or, as
+//! runc takes most of its verbs, stand anywhere.
 
 use super::CliError;
 
@@ -55,6 +56,29 @@ impl Flag {
 pub(super) struct Flags(Vec<(&'static str, String)>);
 
 impl Flags {
+    /// Takes the flags out of `arguments`, also from behind other arguments; these come back. `--` ends the flags.
+    pub(super) fn parse_anywhere(
+        known: &[Flag],
+        arguments: Vec<String>,
+    ) -> Result<(Self, Vec<String>), CliError> {
+        let (mut flags, mut others, mut rest) = (Self::default(), Vec::new(), arguments);
+        loop {
+            // What `parse` leaves begins with an argument, or is what comes after `--`.
+            let before = rest.len();
+            let ends =
+                |left: &[String], all: &[String]| before > left.len() && all[before - left.len() - 1] == "--";
+            let all = rest.clone();
+            let (more, mut left) = Self::parse(known, rest)?;
+            flags.0.extend(more.0);
+            if left.is_empty() || ends(&left, &all) {
+                others.append(&mut left);
+                return Ok((flags, others));
+            }
+            others.push(left.remove(0));
+            rest = left;
+        }
+    }
+
     /// Takes the flags off the front of `arguments`; the rest comes back.
     pub(super) fn parse(known: &[Flag], arguments: Vec<String>) -> Result<(Self, Vec<String>), CliError> {
         let mut flags = Self::default();
@@ -139,6 +163,19 @@ mod tests {
         let (flags, rest) = Flags::parse(&known, arguments).expect("known");
         assert_eq!((flags.get("bundle"), flags.has("detach")), (Some("/x"), true));
         assert_eq!(rest, ["id", "--detach"]);
+        let anywhere = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+            let (flags, rest) = Flags::parse_anywhere(&known, arguments).expect("known");
+            let bundle = flags.get("bundle").unwrap_or_default().to_owned();
+            (bundle, flags.has("detach"), rest.join(" "))
+        };
+        let wanted = |bundle: &str, detach, rest: &str| (bundle.to_owned(), detach, rest.to_owned());
+        assert_eq!(
+            anywhere(&["id", "-d", "KILL", "-b", "x"]),
+            wanted("x", true, "id KILL")
+        );
+        assert_eq!(anywhere(&["-d", "id", "--", "-b"]), wanted("", true, "id -b"));
+        assert_eq!(anywhere(&["--", "-d"]), wanted("", false, "-d"));
         assert!(Flags::parse(&known, vec!["--nope".into()]).is_err());
         assert!(Flags::parse(&known, vec!["--detach=maybe".into()]).is_err());
     }

@@ -26,8 +26,12 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     let id = rest[0].as_str();
     let signal = rest.get(1).map_or("SIGTERM", String::as_str);
     let record = session.store.load(id)?;
-    let number =
-        linux::signal::parse(signal).ok_or_else(|| CliError::Usage(format!("unknown signal {signal:?}")))?;
+    // 0 is no signal, and asks only whether there is somebody to get one (kill(2)).
+    let number = match signal {
+        "0" => Some(0),
+        signal => linux::signal::parse(signal),
+    };
+    let number = number.ok_or_else(|| CliError::Usage(format!("unknown signal {signal:?}")))?;
     if flags.has("all") {
         let Ok(cgroup) = record.cgroup() else {
             return Ok(0);

@@ -18,12 +18,29 @@ pub(super) struct Manager {
     rootless: bool,
     /// The systemd that makes them.
     systemd: Option<Bus>,
+    /// None are made.
+    disabled: bool,
     /// The caller is in truth not root of the machine.
     unprivileged: bool,
 }
 
 impl Manager {
-    pub(super) fn new(rootless: Option<&str>, systemd: bool) -> Result<Self, CliError> {
+    /// `--rootless`, `--systemd-cgroup`, and crun's `--cgroup-manager`.
+    pub(super) fn new(
+        rootless: Option<&str>,
+        systemd: bool,
+        manager: Option<&str>,
+    ) -> Result<Self, CliError> {
+        let (systemd, disabled) = match manager {
+            None | Some("cgroupfs") => (systemd, false),
+            Some("systemd") => (true, false),
+            Some("disabled") => (false, true),
+            Some(other) => {
+                let text =
+                    format!("invalid value {other:?} for --cgroup-manager: cgroupfs, systemd or disabled");
+                return Err(CliError::Usage(text));
+            }
+        };
         let rootless = match rootless {
             None | Some("auto" | "") => is_rootless(),
             Some("true" | "1") => true,
@@ -37,6 +54,7 @@ impl Manager {
         Ok(Self {
             rootless,
             systemd,
+            disabled,
             unprivileged: is_rootless(),
         })
     }
@@ -59,6 +77,9 @@ impl Manager {
         path: &str,
         resources: &Resources,
     ) -> Result<Option<Cgroup>, CliError> {
+        if self.disabled {
+            return Ok(None);
+        }
         let mut resources = resources.clone();
         if self.unprivileged {
             // The kernel takes no filter of devices from a user, and in a user namespace no device can be made.
@@ -159,17 +180,26 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_by_name() {
-        let text = |rootless| match Manager::new(rootless, false) {
+        let text = |rootless| match Manager::new(rootless, false, None) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
         assert!(text(Some("perhaps")).contains("--rootless"));
         assert_eq!(text(Some("true")), "");
+        let error = Manager::new(None, false, Some("lmctfy")).expect_err("unknown");
+        assert!(error.to_string().contains("--cgroup-manager"), "{error}");
+    }
+
+    #[test]
+    fn no_group_is_made_where_none_is_wanted() {
+        let manager = Manager::new(Some("false"), false, Some("disabled")).expect("manager");
+        let made = manager.create("box", "/never/made", &Resources::default());
+        assert!(made.expect("nothing to do").is_none());
     }
 
     #[test]
     fn a_path_for_systemd_needs_its_driver() {
-        let manager = Manager::new(Some("true"), false).expect("manager");
+        let manager = Manager::new(Some("true"), false, None).expect("manager");
         let made = manager.create("box", "system.slice:dhow:box", &Resources::default());
         assert!(
             made.expect_err("refused")

@@ -3,6 +3,7 @@
 use oci::runtime::Status;
 
 use super::flags::{Flag, Flags};
+use super::store::Record;
 use super::verb::Verb;
 use super::{CliError, Outcome, Session};
 
@@ -39,16 +40,16 @@ fn main(flags: &Flags, _: &[String], session: &mut Session<'_>) -> Outcome {
             .map(|(record, _, _)| format!("{}\n", record.id))
             .collect()
     } else if flags.get("format") == Some("json") {
-        let values: Vec<_> = rows
-            .iter()
-            .map(|(record, status, pid)| {
-                serde_json::json!({
-                    "ociVersion": oci::runtime::VERSION, "id": record.id, "pid": pid, "status": status,
-                    "bundle": record.bundle, "rootfs": record.rootfs, "created": record.created, "owner": record.owner(),
-                })
-            })
-            .collect();
-        format!("{}\n", serde_json::Value::from(values))
+        let shown = |(record, status, _): &(Record, Status, i32)| {
+            // A record without its spec is shown without annotations.
+            let annotations = session.store.spec(&record.id).unwrap_or_default().annotations;
+            record.shown(*status, annotations, record.owner())
+        };
+        let all: Vec<_> = rows.iter().map(shown).collect();
+        serde_json::to_string(&all).map_err(|source| CliError::Json {
+            path: "list".into(),
+            source,
+        })? + "\n"
     } else {
         table(rows.iter().map(|(record, status, pid)| {
             let status = format!("{status:?}").to_lowercase();

@@ -47,7 +47,12 @@ fn main(flags: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         Some(terminal::Signals::block()?)
     };
     let mut made = create::make(id, flags, session, false)?;
-    if let Err(error) = made.created.start() {
+    let hooked = made.created.run_start_hooks(&made.spec, made.cgroup.as_ref());
+    if hooked.is_err() {
+        let _ = linux::process::send_signal(&made.created.pidfd, 9);
+        let _ = made.created.wait();
+    }
+    if let Err(error) = hooked.and_then(|()| made.created.start()) {
         clean(id, &made, session)?;
         return Err(error.into());
     }

@@ -39,18 +39,26 @@ fn main(flags: &Flags, _: &[String], _: &mut Session<'_>) -> Outcome {
             path.display()
         )));
     }
-    let text = if flags.has("rootless") {
-        rootless()?
-    } else {
-        DEFAULT.to_owned()
-    };
+    let mut spec: Spec = super::store::parse_json("spec.json", DEFAULT.as_bytes())?;
+    // Of the groups of version 1, runc's specs show the whole tree.
+    let unified = cgroups::Layout::detect().is_ok_and(|layout| layout.mode() == cgroups::Mode::V2);
+    let linux = spec.linux.get_or_insert_default();
+    linux
+        .namespaces
+        .retain(|namespace| unified || namespace.kind != NamespaceKind::Cgroup);
+    if flags.has("rootless") {
+        rootless(&mut spec);
+    }
+    let text = serde_json::to_string_pretty(&spec).map_err(|source| CliError::Json {
+        path: "config.json".into(),
+        source,
+    })? + "\n";
     std::fs::write(&path, text).map_err(CliError::file(format!("write {}", path.display())))?;
     Ok(0)
 }
 
 /// The same for somebody who may map only the own user and group, and change nothing on the machine.
-fn rootless() -> Result<String, CliError> {
-    let mut spec: Spec = super::store::parse_json("spec.json", DEFAULT.as_bytes())?;
+fn rootless(spec: &mut Spec) {
     let linux = spec.linux.get_or_insert_default();
     linux
         .namespaces
@@ -80,9 +88,4 @@ fn rootless() -> Result<String, CliError> {
         }
     }
     spec.mounts.retain(|mount| mount.kind != "cgroup");
-    let text = serde_json::to_string_pretty(&spec).map_err(|source| CliError::Json {
-        path: "config.json".into(),
-        source,
-    })?;
-    Ok(text + "\n")
 }

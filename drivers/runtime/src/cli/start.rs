@@ -44,13 +44,15 @@ fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
         .open()
         .ok_or_else(|| CliError::State("cannot start a container that has stopped".into()))?;
     let mut state = record.state(Status::Created, &spec);
-    hooks::run_inside(
-        "startContainer",
-        &hooks.start_container,
-        &state,
-        pidfd.as_fd(),
-        pid,
-    )?;
+    if !hooks.start_container.is_empty() {
+        let cgroup = record.cgroup().ok();
+        let pidfd = pidfd.as_fd();
+        let target = crate::Target { pid, pidfd };
+        // Its container ends with it (runtime.md, "Lifecycle").
+        hooks::start_container(&spec, &state, target, cgroup.as_ref()).inspect_err(|_| {
+            let _ = linux::process::send_signal(pidfd, 9);
+        })?;
+    }
     let mut notify = Notify::of_environment(id, session);
     let notified = notify.as_mut().map(Notify::listen).transpose()? == Some(true);
     let path = session.store.directory(id).join("start.fifo");

@@ -42,20 +42,11 @@ fn main(_: &Flags, rest: &[String], session: &mut Session<'_>) -> Outcome {
     let record = session.store.load(id)?;
     let spec = session.store.spec(id)?;
     let status = session.store.status(&record);
-    let mut value = serde_json::json!({
-        "ociVersion": oci::runtime::VERSION,
-        "id": record.id,
-        "pid": if status == Status::Stopped { 0 } else { record.pid },
-        "status": status,
-        "bundle": record.bundle,
-        "rootfs": record.rootfs,
-        "created": record.created,
-        "owner": "",
-    });
-    if !spec.annotations.is_empty() {
-        value["annotations"] = serde_json::json!(spec.annotations);
-    }
-    let text = format!("{value:#}\n");
+    let shown = record.shown(status, spec.annotations, String::new());
+    let text = serde_json::to_string_pretty(&shown).map_err(|source| CliError::Json {
+        path: "state".into(),
+        source,
+    })? + "\n";
     session.print(&text)?;
     Ok(0)
 }

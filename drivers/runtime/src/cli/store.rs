@@ -47,6 +47,22 @@ pub(super) struct Record {
     pub(super) resctrl: Option<crate::resctrl::Made>,
 }
 
+/// What `state` and `list` show, in the order of runc: there are scripts that look for it line by line.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Shown {
+    oci_version: &'static str,
+    id: String,
+    pid: i32,
+    status: Status,
+    bundle: String,
+    rootfs: String,
+    created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    owner: String,
+}
+
 /// A unit of systemd.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct UnitRecord {
@@ -223,6 +239,26 @@ impl Record {
             pid,
             start_time: self.start_time,
         })
+    }
+
+    /// It for eyes and scripts; `owner` as the verb has it.
+    pub(super) fn shown(
+        &self,
+        status: Status,
+        annotations: BTreeMap<String, String>,
+        owner: String,
+    ) -> Shown {
+        Shown {
+            oci_version: oci::runtime::VERSION,
+            id: self.id.clone(),
+            pid: if status == Status::Stopped { 0 } else { self.pid },
+            status,
+            bundle: self.bundle.clone(),
+            rootfs: self.rootfs.clone(),
+            created: self.created.clone(),
+            annotations,
+            owner,
+        }
     }
 
     /// Name of the user who made it, or the number where it has none.

@@ -33,7 +33,12 @@ impl Verb {
             return Ok(None);
         }
         let known: Vec<Flag> = self.flags.iter().copied().flatten().copied().collect();
-        let (flags, rest) = Flags::parse(&known, arguments)?;
+        // What follows the container's id belongs to a program there.
+        let (flags, rest) = if matches!(self.name, "exec" | "ps") {
+            Flags::parse(&known, arguments)?
+        } else {
+            Flags::parse_anywhere(&known, arguments)?
+        };
         let complaint = |how: &str, count: usize| {
             let name = self.name;
             Err(CliError::Usage(format!(

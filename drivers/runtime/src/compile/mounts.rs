@@ -44,7 +44,13 @@ pub(super) fn compile(
         .as_deref()
         .map(|path| absolute("root.path", path))
         .transpose()?;
-    program.steps.push(Step::AttachRoot { directory });
+    let hooks = spec.hooks.as_ref();
+    let awaits_hooks = hooks.is_some_and(|h| {
+        !(h.prestart.is_empty() && h.create_runtime.is_empty() && h.create_container.is_empty())
+    });
+    // pivot_root takes no root whose place is on a shared mount.
+    let visible = awaits_hooks && !options.no_pivot && before & libc_ms::SHARED == 0;
+    program.steps.push(Step::AttachRoot { directory, visible });
     for mount in &spec.mounts {
         one(mount, linux, options, program)?;
     }
@@ -65,10 +71,7 @@ pub(super) fn compile(
     if spec.mounts.iter().any(is_readonly_dev) {
         steps.push(Step::ReadonlyMount(c"/dev".to_owned()));
     }
-    let hooks = spec.hooks.as_ref();
-    if hooks.is_some_and(|h| {
-        !(h.prestart.is_empty() && h.create_runtime.is_empty() && h.create_container.is_empty())
-    }) {
+    if awaits_hooks {
         steps.push(Step::AwaitHooks);
     }
     steps.push(if options.no_pivot {

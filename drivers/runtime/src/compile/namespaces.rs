@@ -224,6 +224,11 @@ pub(super) fn sysctl_path(name: &str, linux: &Linux, own: Flags) -> Result<Strin
             value: name.to_owned(),
         });
     }
+    if dotted == "kernel.hostname" {
+        return Err(CompileError::Contradiction(
+            "sysctl \"kernel.hostname\" is not allowed as it conflicts with the OCI \"hostname\" field",
+        ));
+    }
     let private = |kind: NamespaceKind| own.contains(flag(kind)) || joins(linux, kind);
     let need = |kind, namespace| {
         let what = format!("sysctl {name:?}");
@@ -240,7 +245,7 @@ pub(super) fn sysctl_path(name: &str, linux: &Linux, own: Flags) -> Result<Strin
         if linux.namespaces.iter().all(|n| n.kind != NamespaceKind::Network) {
             need(NamespaceKind::Network, "network")?;
         }
-    } else if dotted == "kernel.domainname" || dotted == "kernel.hostname" {
+    } else if dotted == "kernel.domainname" {
         need(NamespaceKind::Uts, "UTS")?;
     } else if !dotted.starts_with("user.") || !private(NamespaceKind::User) {
         return Err(CompileError::Unknown {

@@ -1,5 +1,7 @@
 //! The process itself: limits, labels, user, capabilities, filter, program.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::CString;
 
 use linux::caps::Sets;
@@ -46,12 +48,12 @@ pub(super) fn compile(
     // Both need no_new_privs or CAP_SYS_ADMIN, which is about to go; a filter may forbid Landlock's calls.
     landlock(options, steps)?;
     steps.extend(early);
-    identity(process, options, steps)?;
+    identity(process, options, steps, &mut program.warnings);
     steps.push(Step::Directory {
         path: cwd,
         last: true,
     });
-    steps.push(find(process)?);
+    steps.push(find(process, options.program.as_ref())?);
     steps.push(Step::CloseFrom(
         3 + i32::try_from(options.preserve_fds).unwrap_or(i32::MAX - 3),
     ));
@@ -59,12 +61,29 @@ pub(super) fn compile(
     steps.push(Step::AwaitStart);
     steps.push(Step::Execute);
     program.arguments = c_strings("args", &process.args)?;
-    let mut environment = process.env.clone();
+    let mut environment = without_doubles(&process.env);
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         environment.push(format!("HOME={}", options.home.as_deref().unwrap_or("/")));
     }
     program.environment = c_strings("env", &environment)?;
     Ok(())
+}
+
+/// Of several values of a variable the last counts, as with runc: a program would see the first.
+fn without_doubles(variables: &[String]) -> Vec<String> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kept: Vec<String> = Vec::with_capacity(variables.len());
+    for variable in variables {
+        let name = variable.split('=').next().unwrap_or_default();
+        match places.entry(name) {
+            Entry::Occupied(place) => kept[*place.get()].clone_from(variable),
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push(variable.clone());
+            }
+        }
+    }
+    kept
 }
 
 /// Leaves the process the files of the rules.
@@ -204,34 +223,48 @@ fn schedule(scheduler: &oci::runtime::Scheduler) -> Result<Scheduler, CompileErr
     })
 }
 
-fn identity(process: &Process, options: &Options, steps: &mut Vec<Step>) -> Result<(), CompileError> {
+fn identity(process: &Process, options: &Options, steps: &mut Vec<Step>, warnings: &mut Vec<String>) {
     let available = options.available_capabilities;
     let default = oci::runtime::Capabilities::default();
     let capabilities = process.capabilities.as_ref().unwrap_or(&default);
-    let set = |names: &[String]| CapabilitySet::from_names(names).map(|set| set.0 & available);
+    let mut unknown = std::collections::BTreeSet::new();
+    // One that is not known cannot be given, and that is no error (config.md, "Linux Process").
+    let mut set = |names: &[String]| {
+        let each = names.iter().filter_map(|name| {
+            let known = CapabilitySet::from_names(std::slice::from_ref(name)).ok();
+            if known.is_none() {
+                unknown.insert(name.clone());
+            }
+            known
+        });
+        each.fold(0, |all, one| all | one.0) & available
+    };
     // From here on it has no more rights than the container's processes. A caller without rights must be able to enter it.
     if options.may_mount {
         steps.push(Step::Hide);
     }
-    steps.push(Step::Bounding(set(&capabilities.bounding)?));
+    steps.push(Step::Bounding(set(&capabilities.bounding)));
     steps.push(Step::Become {
         uid: process.user.uid,
         gid: process.user.gid,
         groups: process.user.additional_gids.clone(),
         set_groups: true,
     });
-    let permitted = set(&capabilities.permitted)?;
-    let inheritable = set(&capabilities.inheritable)?;
+    let permitted = set(&capabilities.permitted);
+    let inheritable = set(&capabilities.inheritable);
     steps.push(Step::Capabilities {
         sets: Sets {
-            effective: set(&capabilities.effective)? & permitted,
+            effective: set(&capabilities.effective) & permitted,
             permitted,
             inheritable,
         },
         // The kernel refuses an ambient capability that is not in both of the others; runc leaves it out as well.
-        ambient: set(&capabilities.ambient)? & permitted & inheritable,
+        ambient: set(&capabilities.ambient) & permitted & inheritable,
     });
-    Ok(())
+    if !unknown.is_empty() {
+        let names = Vec::from_iter(unknown).join(", ");
+        warnings.push(format!("ignoring unknown or unavailable capabilities: [{names}]"));
+    }
 }
 
 fn filter(program: &security::seccomp::Program) -> Step {
@@ -244,8 +277,10 @@ fn filter(program: &security::seccomp::Program) -> Step {
 }
 
 /// The paths to try, as `execvp` would: a name with a slash is a path, any other is looked for in PATH.
-fn find(process: &Process) -> Result<Step, CompileError> {
-    let name = process.args.first().ok_or(CompileError::NoArguments)?;
+fn find(process: &Process, program: Option<&String>) -> Result<Step, CompileError> {
+    let name = program
+        .or(process.args.first())
+        .ok_or(CompileError::NoArguments)?;
     if name.contains('/') {
         let candidates = vec![c_string("args", name)?];
         return Ok(Step::Find {

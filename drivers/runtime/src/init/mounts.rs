@@ -16,8 +16,14 @@ pub(super) fn propagation(flags: u32) -> Result<()> {
     rustix::mount::mount_change(c"/", MountPropagationFlags::from_bits_retain(flags))
 }
 
-/// Puts the root file system in place. A detached mount goes on top of `/`; pivot_root makes it the root later.
-pub(super) fn attach_root(directory: Option<&CStr>, context: &Context<'_>, state: &mut State) -> Result<()> {
+/// Puts the root file system in place. A detached mount goes on top of `/`, or with `visible` on top of its directory;
+/// pivot_root makes it the root later.
+pub(super) fn attach_root(
+    directory: Option<&CStr>,
+    visible: bool,
+    context: &Context<'_>,
+    state: &mut State,
+) -> Result<()> {
     // pivot_root wants the parent of the new root not to be shared, nor may what follows reach the host.
     rustix::mount::mount_change(c"/", MountPropagationFlags::PRIVATE)?;
     let mount = match directory {
@@ -35,8 +41,12 @@ pub(super) fn attach_root(directory: Option<&CStr>, context: &Context<'_>, state
         None => rustix::io::fcntl_dupfd_cloexec(context.rootfs.ok_or(Errno::BADF)?, 3)?,
     };
     state.null = host_null().ok();
-    let here = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let place = directory.filter(|_| visible).unwrap_or(c"/");
+    let here = rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     linux::mount::attach(mount.as_fd(), here.as_fd())?;
+    if visible {
+        rustix::process::fchdir(&mount)?;
+    }
     state.root = Some(mount);
     Ok(())
 }

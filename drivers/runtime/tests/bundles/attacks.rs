@@ -432,7 +432,10 @@ fn proc_is_not_mounted_through_a_symbolic_link() {
         Some(Error::Step { step, errno }) => {
             assert_eq!(
                 (step.as_str(), errno),
-                ("error mounting \"proc\" to rootfs at \"/proc\"", Errno::LOOP)
+                (
+                    "error mounting \"proc\" to rootfs at \"/proc\": it must be mounted on ordinary directory",
+                    Errno::LOOP
+                )
             );
         }
         other => panic!("{other:?}"),

@@ -186,7 +186,12 @@ fn hooks_run_in_order_and_are_told_the_state() {
         poststart: vec![hook("poststart")],
         ..Hooks::default()
     });
-    let (text, _) = bundle.create().expect("created").finish();
+    let running = bundle.create().expect("created");
+    running
+        .created
+        .run_start_hooks(&bundle.spec, None)
+        .expect("hooks");
+    let (text, _) = running.finish();
     assert_eq!(text, "process\nhook\n");
     let wanted = "prestart creating\ncreateRuntime creating\ncreateContainer creating\npoststart running\n";
     assert_eq!(std::fs::read_to_string(&log).expect("log"), wanted);

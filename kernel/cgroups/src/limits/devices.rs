@@ -42,6 +42,8 @@ fn parse(rule: &DeviceRule) -> Result<Rule> {
             'm' => device_filter::MKNOD,
             'r' => device_filter::READ,
             'w' => device_filter::WRITE,
+            // Everything, as with the kernel's own lists; runc's users write it, too.
+            'a' => device_filter::MKNOD | device_filter::READ | device_filter::WRITE,
             other => return Err(invalid(format!("unknown access {other:?}"))),
         };
     }
