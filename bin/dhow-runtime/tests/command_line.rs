@@ -109,7 +109,7 @@ fn bad_bundles_get_one_line_that_names_the_field() {
         return;
     };
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 9] = [
         ("process.user.uid", |spec| {
             spec["process"]["user"]["uid"] = json!("root")
         }),
@@ -127,9 +127,6 @@ fn bad_bundles_get_one_line_that_names_the_field() {
         }),
         ("rootfsPropagation", |spec| {
             spec["linux"]["rootfsPropagation"] = json!("sideways")
-        }),
-        ("CAP_MOON", |spec| {
-            spec["process"]["capabilities"]["bounding"] = json!(["CAP_MOON"])
         }),
         ("oomScoreAdj", |spec| spec["process"]["oomScoreAdj"] = json!(4000)),
     ];
@@ -319,12 +316,7 @@ fn an_exec_has_what_its_flags_say() {
         stderr(&output)
     );
     place.verb(&["resume", &place.id]);
-    for (flag, value) in [
-        ("-u", "root"),
-        ("-g", "wheel"),
-        ("-c", "CAP_MOON"),
-        ("--preserve-fds", "some"),
-    ] {
+    for (flag, value) in [("-u", "root"), ("-g", "wheel"), ("--preserve-fds", "some")] {
         let output = place.run(&["exec", flag, value, &place.id, "true"]);
         assert_eq!(output.status.code(), Some(255), "{flag}");
         assert!(stderr(&output).contains(value), "{flag}: {}", stderr(&output));
