@@ -137,9 +137,11 @@ fn transferred(output: &Output) -> f64 {
     let text = line.unwrap_or_default().split(' ').next().unwrap_or_default();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
+        "B" => 1.0,
         "kB" => 1e3,
         "MB" => 1e6,
-        _ => 1.0,
+        // Of nothing it shows the time only: «0.1s».
+        _ => 0.0,
     };
     digits.parse::<f64>().unwrap_or_default() * factor
 }
