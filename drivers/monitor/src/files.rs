@@ -117,7 +117,11 @@ fn operate(plan: &FilesPlan, control: &Channel) -> Result<(), FilesError> {
     };
     let (root, kernel_mounts) = match &plan.tree {
         Tree::Running { init } => enter(&inherit::file(*init)?)?,
-        Tree::Stopped { rootfs, mounts } => (assemble(rootfs, mounts)?, Vec::new()),
+        Tree::Stopped {
+            rootfs,
+            mounts,
+            read_only,
+        } => (assemble(rootfs, mounts, *read_only)?, Vec::new()),
     };
     let root = root.as_fd();
     match &plan.operation {
@@ -196,9 +200,19 @@ fn kernel_mounts(mountinfo: &str) -> Vec<Vec<u8>> {
 }
 
 /// The tree of a stopped container, with its volumes, in a mount namespace that ends with this process.
-fn assemble(rootfs: &Recipe, mounts: &[Mount]) -> Result<OwnedFd, FilesError> {
+fn assemble(rootfs: &Recipe, mounts: &[Mount], read_only: bool) -> Result<OwnedFd, FilesError> {
     let tree = rootfs.mount_detached()?;
+    let protect = |mount: BorrowedFd<'_>, recursive| {
+        let attributes = linux::mount::Attributes {
+            set: linux::mount::ATTR_RDONLY,
+            ..linux::mount::Attributes::default()
+        };
+        linux::mount::set_attributes(mount, attributes, recursive)
+    };
     if mounts.is_empty() {
+        if read_only {
+            protect(tree.as_fd(), false).map_err(failed("protect", "/"))?;
+        }
         return Ok(tree);
     }
     linux::namespace::unshare(Flags::MOUNT).map_err(failed("unshare", "mount namespace"))?;
@@ -215,12 +229,7 @@ fn assemble(rootfs: &Recipe, mounts: &[Mount]) -> Result<OwnedFd, FilesError> {
         // As in a running one `rro` means what is mounted below, too.
         let option = |name: &str| mount.options.iter().any(|option| option == name);
         if option("ro") || option("rro") {
-            let attributes = linux::mount::Attributes {
-                set: linux::mount::ATTR_RDONLY,
-                ..linux::mount::Attributes::default()
-            };
-            linux::mount::set_attributes(volume.as_fd(), attributes, option("rro"))
-                .map_err(failed("protect", &mount.source))?;
+            protect(volume.as_fd(), option("rro")).map_err(failed("protect", &mount.source))?;
         }
         let is_directory =
             file_type(&rustix::fs::fstat(&volume).map_err(failed("stat", &mount.source))?).is_dir();
@@ -232,6 +241,9 @@ fn assemble(rootfs: &Recipe, mounts: &[Mount]) -> Result<OwnedFd, FilesError> {
         };
         let place = place.map_err(failed("make", &mount.destination))?;
         linux::mount::attach(volume.as_fd(), place.as_fd()).map_err(failed("mount", &mount.destination))?;
+    }
+    if read_only {
+        protect(root.as_fd(), false).map_err(failed("protect", "/"))?;
     }
     Ok(root)
 }

@@ -187,6 +187,8 @@ pub enum Tree {
         rootfs: Recipe,
         /// Bind mounts (volumes) that belong to the tree; others are left out.
         mounts: Vec<Mount>,
+        /// Whether the root file system may not be written to.
+        read_only: bool,
     },
 }
 

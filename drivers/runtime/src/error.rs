@@ -83,7 +83,8 @@ pub enum ExecFailure {
     #[error("exec: \"{0}\": permission denied")]
     PermissionDenied(String),
     /// A directory: exit code 126.
-    #[error("exec: \"{0}\": is a directory")]
+    /// Clients know this code by the words for EACCES, which is what execve(2) says of one.
+    #[error("exec: \"{0}\": is a directory: permission denied")]
     IsDirectory(String),
     /// Found, but `execve` failed: no format the kernel knows, a missing interpreter, ...
     #[error("exec {path}: {}", errno_text(*.errno))]

@@ -111,9 +111,8 @@ pub(crate) async fn remove(containers: Arc<Containers>, call: Call) -> Outcome {
         volumes: call.query.flag("v"),
     };
     if call.query.flag("link") {
-        return Err(Failure::bad(
-            "removing links between containers is not supported: use networks",
-        ));
+        containers.remove_link(call.name()).await?;
+        return reply::no_content();
     }
     containers.remove(call.name(), request).await?;
     reply::no_content()

@@ -25,6 +25,16 @@ enum Format {
 pub(crate) async fn stream(events: Arc<Events>, call: Call) -> Outcome {
     let since = instant(call.query.text("since"))?;
     let until = instant(call.query.text("until"))?;
+    if let (Some(since), Some(until)) = (since, until)
+        && until < since
+    {
+        let text = |name| call.query.text(name);
+        return Err(Failure::bad(format!(
+            "`since` time ({}) cannot be after `until` time ({})",
+            text("since"),
+            text("until")
+        )));
+    }
     let version = call.version;
     let (media_type, format) = negotiate(version, call.header("accept").unwrap_or_default());
     let subscription = events.subscribe(since, until, call.query.filters()?)?;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use api_types::ApiVersion;
 use fault::Kind;
 use hyper::header::{HeaderName, HeaderValue, SERVER};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 
 use crate::body::RequestBody;
 use crate::call::Call;
@@ -52,6 +52,9 @@ impl Api {
         let (parts, body) = request.into_parts();
         let path = unescape(parts.uri.path(), false).ok_or_else(|| Failure::bad("malformed path"))?;
         let (version, path) = split_version(&path);
+        if parts.method == Method::OPTIONS {
+            return reply::empty(StatusCode::OK);
+        }
         let (route, names) = find(&parts.method, path).ok_or_else(not_found)?;
         let version = match version {
             Some(text) => in_window(text, self.daemon.api_floor)?,

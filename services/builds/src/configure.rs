@@ -85,6 +85,10 @@ pub(crate) fn apply(
             format!("EXPOSE {}", ports.join(" "))
         }
         Instruction::Volume(volumes) => {
+            if volumes.iter().any(|volume| volume.trim().is_empty()) {
+                let text = "VOLUME specified can not be an empty string";
+                return Err(BuildError::Instruction(text.to_owned()));
+            }
             config
                 .volumes
                 .extend(volumes.iter().map(|volume| (volume.clone(), Empty {})));

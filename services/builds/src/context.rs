@@ -138,8 +138,11 @@ pub(crate) fn receive(
     contexts: &Contexts,
     build: &Path,
 ) -> Result<Context, BuildError> {
+    let mut name = name;
     if let Body::Text(text) = unpack(source, &path)? {
-        let file_path = path.join(DEFAULT_NAME);
+        // The text is the Dockerfile, whatever name was asked for.
+        name = DEFAULT_NAME;
+        let file_path = path.join(name);
         std::fs::write(&file_path, text).map_err(file("write", &file_path))?;
     }
     contexts.take(&path, build)?;

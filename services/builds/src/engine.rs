@@ -112,11 +112,10 @@ impl Engine {
 
     /// A stage, built when it is first asked for. Stages only ask for earlier ones, so nobody waits in a circle.
     pub(crate) async fn stage(self: &Arc<Self>, index: usize) -> Result<Arc<Built>, BuildError> {
-        let cell = self
-            .state
-            .stages
-            .get(index)
-            .ok_or_else(|| BuildError::NoFrom(index.to_string()))?;
+        let cell = self.state.stages.get(index).ok_or_else(|| BuildError::NoFrom {
+            from: index.to_string(),
+            problem: "index out of bounds",
+        })?;
         let build = || async {
             if self.state.failed.load(Ordering::Acquire) {
                 return Err(BuildError::Cancelled);

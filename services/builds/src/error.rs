@@ -38,8 +38,13 @@ pub enum BuildError {
     #[error("target stage {0:?} could not be found")]
     NoTarget(String),
     /// `--from` names no stage.
-    #[error("invalid from flag value {0}: no such stage")]
-    NoFrom(String),
+    #[error("invalid from flag value {from}: {problem}")]
+    NoFrom {
+        /// The number.
+        from: String,
+        /// Why it is none.
+        problem: &'static str,
+    },
     /// The image that `--from` names cannot be had.
     #[error("invalid from flag value {from}: {source}")]
     From {
@@ -156,7 +161,7 @@ impl Fault for BuildError {
             | Self::Expand { .. }
             | Self::BlankBase(_)
             | Self::NoTarget(_)
-            | Self::NoFrom(_)
+            | Self::NoFrom { .. }
             | Self::Parameter(_)
             | Self::Copy { .. }
             | Self::Instruction(_)

@@ -83,6 +83,7 @@ pub(crate) fn spawn(house: &Arc<House>, record: Record, machine: Machine) -> Arc
     let view = View {
         record: Arc::new(record.clone()),
         phase: machine.phase(),
+        restarting: machine.is_restarting(),
         link: None,
         ended: 0,
     };
@@ -125,6 +126,7 @@ impl Actor {
         self.cell.show(View {
             record: Arc::new(self.record.clone()),
             phase: self.machine.phase(),
+            restarting: self.machine.is_restarting(),
             link: self.link.clone(),
             ended: self.ended,
         });

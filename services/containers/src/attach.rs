@@ -65,7 +65,7 @@ pub(crate) fn prepare(
                 "container {id} is paused, unpause the container before attach"
             )));
         }
-        Phase::Waiting => {
+        _ if view.restarting => {
             return Err(Error::Conflict(format!(
                 "container {id} is restarting, wait until the container is running"
             )));

@@ -16,6 +16,8 @@ use crate::record::Record;
 pub(crate) struct View {
     pub(crate) record: Arc<Record>,
     pub(crate) phase: Phase,
+    /// Whether the policy has begun to restart it.
+    pub(crate) restarting: bool,
     /// The conversation with the monitor, while there is one.
     pub(crate) link: Option<Arc<Link>>,
     /// How many runs have ended since the daemon started.
@@ -27,7 +29,7 @@ impl View {
     pub(crate) fn status(&self) -> &'static str {
         match self.phase {
             Phase::Created => "created",
-            Phase::Starting if self.record.restart_count > 0 => "restarting",
+            _ if self.restarting => "restarting",
             // What it was before: nothing but the engine knows that a start is under way, and one that failed was none.
             Phase::Starting | Phase::Exited if self.record.run.started.is_none() => "created",
             Phase::Running => "running",

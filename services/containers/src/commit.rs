@@ -11,6 +11,7 @@ use crate::cell::Cell;
 use crate::house::House;
 use crate::machine::{Command, Phase};
 use crate::requests::CommitRequest;
+use crate::spec::set_variable;
 
 /// Makes the image; the container is frozen meanwhile if that is wished and it runs.
 ///
@@ -50,11 +51,15 @@ pub(crate) async fn commit(
 async fn make(house: &Arc<House>, cell: &Arc<Cell>, request: CommitRequest) -> Result<String, Error> {
     let view = cell.view();
     let record = &view.record;
-    let config = request.config.as_ref().unwrap_or(&record.config);
+    let of_container = run_config(&record.config);
+    let config = match &request.config {
+        Some(asked) => completed(run_config(asked), &of_container),
+        None => of_container.clone(),
+    };
     let (name, tag) = split(&request.reference);
     let options = CommitOptions {
-        config: run_config(config),
-        container_config: Some(run_config(&record.config)),
+        config,
+        container_config: Some(of_container),
         created_by: record.args.join(" "),
         author: request.author,
         comment: request.comment,
@@ -76,6 +81,40 @@ fn split(reference: &str) -> (String, String) {
         Some((name, tag)) if !tag.contains('/') => (name.to_owned(), tag.to_owned()),
         _ => (reference.to_owned(), String::new()),
     }
+}
+
+/// The settings that a client asks for, and those of the container where it leaves them open, as docker merges them.
+fn completed(mut asked: RunConfig, container: &RunConfig) -> RunConfig {
+    let text = |own: &mut String, other: &String| {
+        if own.is_empty() {
+            own.clone_from(other);
+        }
+    };
+    text(&mut asked.user, &container.user);
+    text(&mut asked.working_dir, &container.working_dir);
+    text(&mut asked.stop_signal, &container.stop_signal);
+    let has = |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
+    if !has(&asked.entrypoint) {
+        if !has(&asked.cmd) {
+            asked.cmd.clone_from(&container.cmd);
+            asked.args_escaped = container.args_escaped;
+        }
+        asked.entrypoint.clone_from(&container.entrypoint);
+    }
+    let mut environment = container.env.clone();
+    for entry in &asked.env {
+        let name = entry.split('=').next().unwrap_or_default();
+        set_variable(&mut environment, name, entry);
+    }
+    asked.env = environment;
+    asked.exposed_ports.extend(container.exposed_ports.clone());
+    asked.volumes.extend(container.volumes.clone());
+    for (key, value) in &container.labels {
+        asked.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    asked.healthcheck = asked.healthcheck.or_else(|| container.healthcheck.clone());
+    asked.stop_timeout = asked.stop_timeout.or(container.stop_timeout);
+    asked
 }
 
 /// The settings of a container as those of an image: without what belongs to one container only.
@@ -114,7 +153,33 @@ fn run_config(config: &Config) -> RunConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::*;
+
+    #[test]
+    fn what_a_client_leaves_open_is_as_in_the_container() {
+        let container = RunConfig {
+            cmd: Some(vec!["run".into()]),
+            user: "web".into(),
+            env: vec!["A=1".into(), "B=2".into()],
+            labels: [("a".into(), "1".into()), ("b".into(), "2".into())].into(),
+            ..RunConfig::default()
+        };
+        let asked = RunConfig {
+            env: vec!["B=3".into(), "C=4".into()],
+            labels: [("b".into(), "3".into())].into(),
+            ..RunConfig::default()
+        };
+        let made = completed(asked, &container);
+        assert_eq!((made.cmd, made.user.as_str()), (container.cmd.clone(), "web"));
+        assert_eq!(made.env, ["A=1", "B=3", "C=4"]);
+        assert_eq!(made.labels.into_values().collect::<Vec<_>>(), ["1", "3"]);
+        // An entrypoint of its own is not given the container's command.
+        let asked = RunConfig {
+            entrypoint: Some(vec!["own".into()]),
+            ..RunConfig::default()
+        };
+        assert_eq!(completed(asked, &container).cmd, None);
+    }
 
     #[test]
     fn a_registrys_port_is_no_tag() {

@@ -29,6 +29,10 @@ pub(crate) async fn create(
     platform: Option<&str>,
     request: CreateRequest,
 ) -> Result<CreateResponse, Error> {
+    let has = |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
+    if request.config.image.is_empty() && !has(&request.config.cmd) && !has(&request.config.entrypoint) {
+        return Err(Error::Invalid("no command specified".into()));
+    }
     let image = house
         .parts
         .images

@@ -64,6 +64,8 @@ enum State {
     },
     Ended {
         code: i32,
+        /// Of the process that was; 0 if there was none.
+        pid: i32,
     },
 }
 
@@ -124,6 +126,13 @@ impl Execs {
 
     pub(crate) fn forget_container(&self, container: &str) {
         self.lock().retain(|_, exec| exec.container != container);
+    }
+
+    /// Forgets those of a container that were never started: its process is gone.
+    pub(crate) fn forget_unstarted(&self, container: &str) {
+        let unstarted = |exec: &Exec| matches!(*exec.state.borrow(), State::Created);
+        self.lock()
+            .retain(|_, exec| exec.container != container || !unstarted(exec));
     }
 
     /// Forgets an exec that nobody will ask for.
@@ -260,7 +269,7 @@ impl Exec {
         let (running, exit_code, pid) = match *self.state.borrow() {
             State::Created | State::Starting => (false, None, 0),
             State::Running { pid, .. } => (true, None, pid),
-            State::Ended { code } => (false, Some(code), 0),
+            State::Ended { code, pid } => (false, Some(code), pid),
         };
         let words: Vec<String> = self.request.cmd.iter().flatten().cloned().collect();
         exec::Inspect {
@@ -381,7 +390,10 @@ impl ExecStart {
         let (link, pid) = match started {
             Ok(started) => started,
             Err(failure) => {
-                self.exec.state.send_replace(State::Ended { code: failure.code });
+                self.exec.state.send_replace(State::Ended {
+                    code: failure.code,
+                    pid: 0,
+                });
                 let _ = std::fs::remove_dir_all(self.state_dir());
                 return Err(failure);
             }
@@ -469,6 +481,7 @@ impl ExecStart {
     fn container(&self, view: &View) -> Record {
         let mut container = (*view.record).clone();
         container.host_config.privileged |= self.exec.request.privileged;
+        container.config.tty = self.terminal;
         container
     }
 
@@ -479,9 +492,6 @@ impl ExecStart {
         // One that has gone away since tells nothing; that is no reason not to start.
         let linked = links::environment(&self.house, record).unwrap_or_default();
         let mut env = spec::environment(container, settings, &linked);
-        if self.terminal {
-            spec::set_variable(&mut env, "TERM", "TERM=xterm");
-        }
         for entry in &request.env {
             match entry.split_once('=') {
                 Some((name, _)) => spec::set_variable(&mut env, name, entry),
@@ -622,7 +632,13 @@ impl ExecStart {
     }
 
     fn end(&self, code: i32) {
-        self.exec.state.send_replace(State::Ended { code });
+        self.exec.state.send_modify(|state| {
+            let pid = match state {
+                State::Running { pid, .. } => *pid,
+                _ => 0,
+            };
+            *state = State::Ended { code, pid };
+        });
         let more = [("execID", self.exec.id.clone()), ("exitCode", code.to_string())];
         self.house.event(&self.cell.view().record, "exec_die", &more);
     }

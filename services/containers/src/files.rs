@@ -145,6 +145,7 @@ async fn tree(house: &Arc<House>, cell: &Arc<Cell>) -> Result<(Tree, Option<Owne
                 .container_recipe(&view.record.id)
                 .map_err(Error::part)?,
             mounts: spec::lasting_mounts(&mounts.resolved, &generated, &view.record),
+            read_only: view.record.host_config.readonly_rootfs,
         };
         return Ok((tree, None, Some(lease)));
     }
@@ -215,6 +216,7 @@ pub(crate) async fn get(house: &Arc<House>, cell: &Arc<Cell>, path: &str) -> Res
     };
     let operation = Operation::begin(house, cell, operation, Some(write.as_fd())).await?;
     drop(write);
+    house.event(&cell.view().record, "archive-path", &[("path", path.to_owned())]);
     let stat = match operation.report().await? {
         FilesReport::Stat(stat) => shown(stat),
         _ => return Err(operation.failure(FilesFailure::System, "no stat was reported".into())),
@@ -249,12 +251,14 @@ pub(crate) async fn put(house: &Arc<House>, cell: &Arc<Cell>, request: PutArchiv
     let operation = FilesOperation::Put {
         path: path_in_container(&request.path)?,
         no_overwrite_dir_non_dir: request.no_overwrite_dir_non_dir,
-        owner: request
-            .copy_uid_gid
-            .then(|| launch::process_lookup(&cell.view().record)),
+        // A container without a user leaves the archive's ids as they are.
+        owner: Some(cell.view())
+            .filter(|view| request.copy_uid_gid && !view.record.config.user.is_empty())
+            .map(|view| launch::process_lookup(&view.record)),
     };
     let operation = Operation::begin(house, cell, operation, Some(read.as_fd())).await?;
     drop(read);
+    house.event(&cell.view().record, "extract-to-dir", &[("path", request.path)]);
     let pipe = pipe::Sender::from_owned_fd(write).map_err(piped)?;
     Ok(TarSink {
         operation,

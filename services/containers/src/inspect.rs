@@ -104,9 +104,10 @@ fn state(view: &View) -> State {
     let run = &view.record.run;
     State {
         status: view.status().to_owned(),
-        running: view.phase.has_process() || view.phase == Phase::Waiting,
+        // Docker's word for a container that will go on.
+        running: view.phase.has_process() || view.restarting,
         paused: view.phase == Phase::Paused,
-        restarting: view.phase == Phase::Waiting,
+        restarting: view.restarting,
         oom_killed: run.oom_killed,
         dead: view.phase == Phase::Dead,
         pid: run.pid.into(),

@@ -4,6 +4,7 @@ mod files;
 mod network;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -114,6 +115,18 @@ async fn run(
     clients: Vec<Client>,
 ) -> Result<Running, LaunchError> {
     let mounts = resolve_mounts(house, record).await.map_err(LaunchError::of)?;
+    for mount in record.mounts.iter().filter(|mount| mount.kind == "volume") {
+        let how = BTreeMap::from([
+            ("container".to_owned(), record.id.clone()),
+            ("destination".to_owned(), mount.destination.clone()),
+            ("read/write".to_owned(), (!mount.read_only).to_string()),
+            ("propagation".to_owned(), mount.propagation.clone()),
+        ]);
+        house
+            .parts
+            .volumes
+            .tell_use("mount", &mount.name, &mount.driver, how);
+    }
     let spawned = spawn(house, record, network, mounts).await?;
     durable::crash_point("containers.start.monitor-spawned");
     tokio::spawn(reap(spawned.pidfd));

@@ -1,6 +1,7 @@
 //! `--link`: a container finds others of the default bridge by an alias in its `hosts` file, and what they offer in its
 //! environment. In networks of the user's own an alias is a name in the `hosts` file alone.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use networks::{Endpoint, HostsEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::cell::View;
+use crate::cell::{Cell, View};
 use crate::house::House;
 use crate::launch;
 use crate::record::{NetworkMode, Record};
@@ -70,6 +71,7 @@ pub(crate) fn register(house: &House, host: &HostConfig) -> Result<Vec<Link>, Er
         let child = house
             .find(name)
             .map_err(|error| Error::Invalid(format!("could not get container for {name}: {error}")))?;
+        let child = owner_of_network(house, child)?;
         if child.view().record.network() == NetworkMode::Host {
             return conflict("host");
         }
@@ -81,6 +83,20 @@ pub(crate) fn register(house: &House, host: &HostConfig) -> Result<Vec<Link>, Er
     Ok(links)
 }
 
+/// The container that has the network which `child` shares: there it is reached.
+fn owner_of_network(house: &House, mut child: Arc<Cell>) -> Result<Arc<Cell>, Error> {
+    let mut passed: Vec<String> = Vec::new();
+    while let NetworkMode::Container(other) = child.view().record.network() {
+        passed.push(child.id.clone());
+        child = house.find(other)?;
+        if passed.contains(&child.id) {
+            let text = format!("container {} shares the network of itself", child.id);
+            return Err(Error::Invalid(text));
+        }
+    }
+    Ok(child)
+}
+
 /// The links as `inspect` shows them; those to containers that are gone are forgotten.
 pub(crate) fn shown(house: &House, record: &Record) -> Option<Vec<String>> {
     let text = |link: &Link| {
@@ -90,6 +106,47 @@ pub(crate) fn shown(house: &House, record: &Record) -> Option<Vec<String>> {
     };
     let shown: Vec<String> = record.links.iter().filter_map(text).collect();
     (!shown.is_empty()).then_some(shown)
+}
+
+/// What containers are called by others' links, by their ids: `/other/alias`.
+pub(crate) fn names<'a>(views: impl Iterator<Item = &'a Arc<View>>) -> HashMap<String, Vec<String>> {
+    let mut names: HashMap<String, Vec<String>> = HashMap::new();
+    for view in views {
+        for link in &view.record.links {
+            let name = format!("/{}/{}", view.record.name, link.alias);
+            names.entry(link.container.clone()).or_default().push(name);
+        }
+    }
+    names
+}
+
+/// Takes a link away from a container. One that runs no longer finds the other by the alias; its environment stays.
+///
+/// # Errors
+/// `name` is not of the form `NAME/ALIAS`, or there is no such link.
+pub(crate) async fn remove(house: &House, name: &str) -> Result<(), Error> {
+    let name = name.strip_prefix('/').unwrap_or(name);
+    let Some((parent, alias)) = name.split_once('/') else {
+        let text = "Conflict, cannot remove the default link name of the container";
+        return Err(Error::Conflict(text.to_owned()));
+    };
+    let cell = house.find(parent)?;
+    let (gone, alias) = (Error::NoSuchContainer(name.to_owned()), alias.to_owned());
+    cell.edit(move |record| {
+        let before = record.links.len();
+        record.links.retain(|link| link.alias != alias);
+        if record.links.len() == before {
+            Err(gone)
+        } else {
+            Ok(())
+        }
+    })
+    .await?;
+    let view = cell.view();
+    if view.record.run.running {
+        launch::rewrite_hosts(house, &view.record)?;
+    }
+    Ok(())
 }
 
 /// A link, the container at its other end, and the address of that.

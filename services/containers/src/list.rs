@@ -9,7 +9,7 @@ use log_drivers::Timestamp;
 use crate::cell::{Cell, View};
 use crate::house::House;
 use crate::requests::ListRequest;
-use crate::{Error, inspect};
+use crate::{Error, inspect, links};
 
 const KNOWN: [&str; 17] = [
     "ancestor",
@@ -49,6 +49,7 @@ pub(crate) async fn list(house: &Arc<House>, request: ListRequest) -> Result<Vec
     let filter = Filter::new(house, &request)?;
     let mut views: Vec<Arc<View>> = house.directory.all().iter().map(|cell| cell.view()).collect();
     views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
+    let link_names = links::names(views.iter());
     let mut chosen = Vec::new();
     for view in views {
         if !filter.passes(house, &view) {
@@ -67,7 +68,11 @@ pub(crate) async fn list(house: &Arc<House>, request: ListRequest) -> Result<Vec
         } else {
             None
         };
-        summaries.push(inspect::summary(house, &view, size, now));
+        let mut summary = inspect::summary(house, &view, size, now);
+        summary
+            .names
+            .extend(link_names.get(&view.record.id).cloned().unwrap_or_default());
+        summaries.push(summary);
     }
     Ok(summaries)
 }

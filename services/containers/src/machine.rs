@@ -197,7 +197,10 @@ pub(crate) struct Machine {
     manually_stopped: bool,
     then: Then,
     starting: Vec<Ticket>,
+    /// Who waits for the end of the process, having stopped or killed it.
     stopping: Vec<Ticket>,
+    /// Whether one of them has stopped it: only that is an event of its own.
+    stop_is_told: bool,
     restarting: Vec<Ticket>,
     removing: Vec<Ticket>,
     remove_volumes: bool,
@@ -224,6 +227,7 @@ impl Machine {
             then: Then::Policy,
             starting: Vec::new(),
             stopping: Vec::new(),
+            stop_is_told: false,
             restarting: Vec::new(),
             removing: Vec::new(),
             remove_volumes: false,
@@ -252,6 +256,20 @@ impl Machine {
 
     pub(crate) fn restart_count(&self) -> u32 {
         self.restart_count
+    }
+
+    /// Whether the policy has begun to restart the container, from the death of the process to the next launch.
+    pub(crate) fn is_restarting(&self) -> bool {
+        match self.phase {
+            Phase::Waiting => true,
+            Phase::Starting => self.restart_count > 0,
+            Phase::Ending => {
+                let left_to_policy =
+                    self.then == Then::Policy && self.removing.is_empty() && !self.auto_remove;
+                left_to_policy && self.wants_restart()
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn manually_stopped(&self) -> bool {
@@ -368,6 +386,7 @@ impl Machine {
             return;
         }
         self.stop_when_launched = None;
+        self.stop_is_told = false;
         self.phase = Phase::Exited;
         effects.push(Effect::Save);
         let failed = self.starting.drain(..).chain(self.restarting.drain(..));
@@ -382,6 +401,7 @@ impl Machine {
         match self.phase {
             Phase::Running | Phase::Paused => {
                 self.manually_stopped = true;
+                self.stop_is_told = true;
                 self.then = Then::Rest;
                 self.stopping.push(ticket);
                 effects.push(Effect::Save);
@@ -389,19 +409,16 @@ impl Machine {
             }
             Phase::Starting => {
                 self.manually_stopped = true;
+                self.stop_is_told = true;
                 self.stopping.push(ticket);
                 self.stop_when_launched = Some((signal, timeout));
             }
             Phase::Ending => {
-                self.manually_stopped = true;
-                self.then = Then::Rest;
-                self.stopping.push(ticket);
+                self.stop_is_told = true;
+                self.rest_after_end(ticket);
             }
             Phase::Waiting => {
-                self.manually_stopped = true;
-                self.disarm(Timer::Restart, effects);
-                self.phase = Phase::Exited;
-                effects.push(Effect::Save);
+                self.give_up_restart(effects);
                 effects.push(Effect::Event("stop"));
                 effects.push(Effect::Reply(ticket, Ok(())));
             }
@@ -409,6 +426,21 @@ impl Machine {
                 effects.push(Effect::Reply(ticket, Err(Refusal::AlreadyStopped)));
             }
         }
+    }
+
+    /// Lets the process that is ending be the last one.
+    fn rest_after_end(&mut self, ticket: Ticket) {
+        self.manually_stopped = true;
+        self.then = Then::Rest;
+        self.stopping.push(ticket);
+    }
+
+    /// No further run, though the policy waits for one.
+    fn give_up_restart(&mut self, effects: &mut Vec<Effect>) {
+        self.manually_stopped = true;
+        self.disarm(Timer::Restart, effects);
+        self.phase = Phase::Exited;
+        effects.push(Effect::Save);
     }
 
     /// Sends the stop signal and sets the clock for SIGKILL.
@@ -458,18 +490,14 @@ impl Machine {
     }
 
     fn kill(&mut self, ticket: Ticket, signal: i32, stops: bool, effects: &mut Vec<Effect>) {
+        let stops = stops || signal == SIGKILL;
         if !self.phase.has_process() {
-            let refusal = if self.phase == Phase::Waiting {
-                Refusal::Restarting
-            } else {
-                Refusal::NotRunning
-            };
-            effects.push(Effect::Reply(ticket, Err(refusal)));
+            self.kill_restarting(ticket, signal, stops, effects);
             return;
         }
         effects.push(Effect::Signal(signal));
         effects.push(Effect::KillEvent(signal));
-        if stops || signal == SIGKILL {
+        if stops {
             self.manually_stopped = true;
             self.then = Then::Rest;
             effects.push(Effect::Save);
@@ -482,6 +510,27 @@ impl Machine {
             self.arm(Timer::Kill, KILL_PATIENCE, effects);
         } else {
             effects.push(Effect::Reply(ticket, Ok(())));
+        }
+    }
+
+    /// A container that is being restarted has no process to send anything to; a signal that is to end it ends that.
+    fn kill_restarting(&mut self, ticket: Ticket, signal: i32, stops: bool, effects: &mut Vec<Effect>) {
+        if !self.is_restarting() {
+            effects.push(Effect::Reply(ticket, Err(Refusal::NotRunning)));
+            return;
+        }
+        match self.phase {
+            _ if !stops => effects.push(Effect::Reply(ticket, Err(Refusal::Restarting))),
+            Phase::Waiting => {
+                self.give_up_restart(effects);
+                effects.push(Effect::Reply(ticket, Ok(())));
+            }
+            Phase::Ending => self.rest_after_end(ticket),
+            _ => {
+                self.manually_stopped = true;
+                self.stopping.push(ticket);
+                self.stop_when_launched = Some((signal, None));
+            }
         }
     }
 
@@ -631,7 +680,8 @@ impl Machine {
             return;
         }
         let then = std::mem::replace(&mut self.then, Then::Policy);
-        if !self.stopping.is_empty() || then == Then::Start && !self.restarting.is_empty() {
+        let stopped = std::mem::take(&mut self.stop_is_told);
+        if stopped || then == Then::Start && !self.restarting.is_empty() {
             effects.push(Effect::Event("stop"));
         }
         if !self.removing.is_empty() || (self.auto_remove && then != Then::Start) {
@@ -657,13 +707,19 @@ impl Machine {
     }
 
     fn next_restart(&mut self, then: Then) -> Option<Duration> {
-        let ended = self.last_exit.as_ref()?;
-        if then == Then::Rest || self.shutting_down {
+        if then == Then::Rest || !self.wants_restart() {
             return None;
         }
-        self.policy
-            .wants_restart(ended.code, self.restart_count, self.manually_stopped)
-            .then(|| self.backoff.next(ended.ran_for))
+        let ran_for = self.last_exit.as_ref()?.ran_for;
+        Some(self.backoff.next(ran_for))
+    }
+
+    /// Whether the policy wants another run after the one that has ended.
+    fn wants_restart(&self) -> bool {
+        let (count, stopped) = (self.restart_count, self.manually_stopped);
+        !self.shutting_down
+            && (self.last_exit.as_ref())
+                .is_some_and(|ended| self.policy.wants_restart(ended.code, count, stopped))
     }
 
     fn elapsed(&mut self, timer: Timer, effects: &mut Vec<Effect>) {

@@ -124,7 +124,7 @@ fn from_container(house: &House, text: &str) -> Result<Vec<MountSpec>, Error> {
     let read_only = match mode {
         "" | "rw" | "z" | "Z" => false,
         "ro" => true,
-        _ => return Err(Error::Invalid(format!("invalid mode for volumes-from: {mode}"))),
+        _ => return Err(Error::Invalid(format!("invalid mode: {mode}"))),
     };
     let other = house.find(name)?.view();
     let specs = other
@@ -136,7 +136,8 @@ fn from_container(house: &House, text: &str) -> Result<Vec<MountSpec>, Error> {
     Ok(specs
         .map(|spec| MountSpec {
             read_only: spec.read_only || read_only,
-            anonymous: false,
+            // What the other container's image had in this place is there already, and that of this one is not wanted.
+            no_copy: true,
             ..spec
         })
         .collect())

@@ -146,8 +146,10 @@ impl Containers {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for cell in self.house.directory.all() {
-            match cell.view().phase {
-                Phase::Running | Phase::Waiting => counts.running += 1,
+            let view = cell.view();
+            match view.phase {
+                _ if view.restarting => counts.running += 1,
+                Phase::Running => counts.running += 1,
                 Phase::Paused => counts.paused += 1,
                 _ => counts.stopped += 1,
             }
@@ -285,6 +287,14 @@ impl Containers {
     pub async fn remove(&self, name: &str, request: RemoveRequest) -> Result<(), Error> {
         let RemoveRequest { force, volumes } = request;
         self.find(name)?.ask(Command::Remove { force, volumes }).await
+    }
+
+    /// Takes a link away from a container: `NAME/ALIAS`, as `ps --no-trunc` shows it.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub async fn remove_link(&self, name: &str) -> Result<(), Error> {
+        crate::links::remove(&self.house, name).await
     }
 
     /// Gives a container another name.

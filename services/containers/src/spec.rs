@@ -127,7 +127,17 @@ pub(crate) fn cgroup_below(parent: &str, id: &str, settings: &Settings) -> Strin
     if settings.systemd_cgroups {
         return format!("{parent}:{UNIT_PREFIX}:{id}");
     }
-    format!("/{}/{id}", parent.trim_matches('/'))
+    // A parent never leads above the root of a hierarchy, as with docker.
+    let mut names: Vec<&str> = Vec::new();
+    for name in parent.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.push(id);
+    format!("/{}", names.join("/"))
 }
 
 /// Whether a parent is one that systemd can have (`--cgroup-parent`).

@@ -1,6 +1,7 @@
 //! What is undone when a run ends, and when a container goes away. Every step may be repeated: after a crash it
 //! finds its work done and says so.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,11 +16,19 @@ use crate::record::Record;
 /// Takes down what a run had: network, cgroup, the files of its monitor. By the time a monitor reports the end, it
 /// has let go of everything else; it may itself stay for a while, for a client that still reads.
 pub(crate) async fn end_of_run(house: &Arc<House>, record: &Record) {
+    house.execs.forget_unstarted(&record.id);
     release_network(house, &record.id, &record.run.endpoints).await;
     durable::crash_point("containers.stop.network-released");
     if house.read_exit(record).is_none() {
         // The monitor died before it could clean up.
         remove_cgroup(house, record).await;
+    }
+    for mount in record.mounts.iter().filter(|mount| mount.kind == "volume") {
+        let how = BTreeMap::from([("container".to_owned(), record.id.clone())]);
+        house
+            .parts
+            .volumes
+            .tell_use("unmount", &mount.name, &mount.driver, how);
     }
     if !record.host_config.auto_remove {
         remove_dir(&house.state_dir(&record.id));

@@ -34,6 +34,13 @@ pub(crate) async fn update(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time".into(),
         )));
     }
+    for (asked, what) in [(request.cpu_quota, "Quota"), (request.cpu_period, "Period")] {
+        if asked != 0 && old.nano_cpus > 0 {
+            return Err(refused(Error::Invalid(format!(
+                "Conflicting options: CPU {what} cannot be updated as NanoCPUs has already been set"
+            ))));
+        }
+    }
     spec::validate(&new, house.cpus, &house.memory_nodes).map_err(refused)?;
     let warnings = crate::create::discard_unsupported(house, &mut new).map_err(refused)?;
     if !request.restart_policy.name.is_empty() {

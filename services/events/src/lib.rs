@@ -121,8 +121,9 @@ impl Events {
         let _ = self.live.send(Arc::new(message));
     }
 
-    /// Follows the events that pass `filters`: first those since `since`, if it is given, then those to come, until
-    /// `until` (both nanoseconds since 1970; an `until` in the past ends the stream after the replay).
+    /// Follows the events that pass `filters`: first those since `since`, then those to come, until `until` (both
+    /// nanoseconds since 1970; an `until` in the past ends the stream after the replay). With an end but no beginning
+    /// the past is told as far as it is known, with neither only what is to come.
     ///
     /// # Errors
     /// [`EventFilterError`] when there is no such filter.
@@ -135,6 +136,7 @@ impl Events {
         let filter = EventFilter::new(filters)?;
         let state = self.lock();
         let live = self.live.subscribe();
+        let since = since.or(until.map(|_| 0));
         let past = since.map(|since| (state.ring.reader(), since));
         let seen = state.last;
         drop(state);

@@ -399,9 +399,15 @@ impl Volumes {
         }
     }
 
-    fn tell(&self, action: &str, name: &str, driver: &str) {
-        let attributes = BTreeMap::from([("driver".to_owned(), driver.to_owned())]);
+    /// Tells that a container begins to use a volume, or uses it no longer; `more` says how.
+    pub fn tell_use(&self, action: &str, name: &str, driver: &str, more: BTreeMap<String, String>) {
+        let mut attributes = more;
+        attributes.insert("driver".to_owned(), driver.to_owned());
         self.events.publish(Kind::Volume, action, name, attributes);
+    }
+
+    fn tell(&self, action: &str, name: &str, driver: &str) {
+        self.tell_use(action, name, driver, BTreeMap::new());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ()> {

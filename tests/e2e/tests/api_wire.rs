@@ -121,6 +121,26 @@ fn bodies_are_read_as_leniently_as_docker_reads_them_and_no_more() {
 }
 
 #[test]
+fn a_container_of_nothing_is_refused_for_what_it_lacks() {
+    let Some(daemon) = daemon() else { return };
+    for (body, why) in [
+        (json!({}), "config cannot be empty in order to create a container"),
+        (
+            json!({"HostConfig": {"Memory": 0}}),
+            "config cannot be empty in order to create a container",
+        ),
+        (json!({"Image": ""}), "no command specified"),
+    ] {
+        let reply = http::request(&daemon, "POST", "/containers/create", Some(&body));
+        assert_eq!((reply.status, reply.message().as_str()), (400, why), "{body}");
+    }
+    assert_eq!(
+        http::request(&daemon, "OPTIONS", "/containers/json", None).status,
+        200
+    );
+}
+
+#[test]
 fn quotes_in_a_target_are_taken_as_people_type_them() {
     let Some(daemon) = daemon() else { return };
     for filters in [
@@ -204,6 +224,9 @@ fn what_cannot_be_attached_to_is_an_ordinary_error() {
         (reply.status, reply.message().as_str()),
         (404, "No such container: nosuch")
     );
+    // A client that asks without upgrading hears of that before.
+    let reply = http::request(&daemon, "GET", "/containers/nosuch/attach/ws", None);
+    assert_eq!(reply.status, 404);
     let reply = http::request(&daemon, "POST", "/exec/nosuch/start", Some(&json!({})));
     assert_eq!(
         (reply.status, reply.message().as_str()),

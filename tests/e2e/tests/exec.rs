@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 
-use e2e::{daemon, for_each_client, until};
+use e2e::{daemon, for_each_client, http, until};
+use serde_json::json;
 
 #[test]
 fn exec_runs_inside_with_its_own_streams_and_exit_code() {
@@ -190,5 +191,34 @@ fn attach_joins_the_streams_of_a_running_container() {
             docker.ok(["inspect", "--format", "{{.State.Running}}", "echo"]) == "false"
         });
         docker.ok(["rm", "echo"]);
+    });
+}
+
+#[test]
+fn an_exec_has_a_terminals_name_only_with_a_terminal_and_keeps_its_number() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let id = docker.ok(["run", "-dt", "busybox", "sleep", "1000"]);
+        assert_eq!(docker.ok(["exec", &id, "sh", "-c", "echo -$TERM-"]), "--");
+        let create = |command: &str| {
+            let body = json!({"Cmd": [command]});
+            let reply = http::request(&daemon, "POST", &format!("/containers/{id}/exec"), Some(&body));
+            reply.json()["Id"].as_str().expect("id").to_owned()
+        };
+        let start = |exec: &str| {
+            let body = json!({"Detach": true});
+            http::request(&daemon, "POST", &format!("/exec/{exec}/start"), Some(&body)).status
+        };
+        let exec = create("true");
+        assert_eq!(start(&exec), 200);
+        let look = || http::get(&daemon, &format!("/exec/{exec}/json"));
+        until("the end of the exec", || look()["Running"] == false);
+        assert!(look()["Pid"].as_i64().expect("number") > 1, "{}", look());
+        // One that nobody has started ends with the container's process.
+        let exec = create("true");
+        docker.ok(["restart", "-t", "0", &id]);
+        assert_eq!(start(&exec), 404);
+        docker.ok(["rm", "-f", &id]);
     });
 }

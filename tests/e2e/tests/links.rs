@@ -99,3 +99,77 @@ fn links_that_cannot_be_are_refused() {
         docker.ok(["rm", "-f", "web"]);
     });
 }
+
+#[test]
+fn a_link_is_a_name_until_it_is_taken_away() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        let run = |name: &str, flags: &[&str]| {
+            let run = ["run", "-d", "--name", name];
+            docker.ok(run.iter().chain(flags).chain(&["busybox", "sleep", "1000"]))
+        };
+        run("db", &[]);
+        // Whoever shares a network is reached where that is.
+        run("guest", &["--network", "container:db"]);
+        run("web", &["--link", "db:store", "--link", "guest:side"]);
+        let names = || {
+            let list = [
+                "ps",
+                "--no-trunc",
+                "--filter",
+                "name=^/db$",
+                "--format",
+                "{{.Names}}",
+            ];
+            docker.ok(list)
+        };
+        assert_eq!(names(), "db,web/store,web/side");
+        let hosts = || docker.ok(["exec", "web", "cat", "/etc/hosts"]);
+        assert!(
+            hosts().contains("store") && hosts().contains("side"),
+            "{}",
+            hosts()
+        );
+        docker.ok(["rm", "--link", "web/store"]);
+        assert_eq!(names(), "db,web/side");
+        assert!(
+            !hosts().contains("store") && hosts().contains("side"),
+            "{}",
+            hosts()
+        );
+        let error = docker.fails(1, ["rm", "--link", "web/store"]);
+        assert!(error.contains("No such container: web/store"), "{error}");
+        let error = docker.fails(1, ["rm", "--link", "web"]);
+        assert!(error.contains("cannot remove the default link name"), "{error}");
+        docker.ok(["rm", "-f", "web", "guest", "db"]);
+        assert_eq!(names(), "");
+    });
+}
+
+#[test]
+fn a_container_that_shares_a_network_is_made_before_its_owner_but_not_started() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for_each_client(&daemon, |docker| {
+        docker.ok([
+            "create",
+            "--name",
+            "guest",
+            "--network",
+            "container:later",
+            "busybox",
+            "true",
+        ]);
+        let error = docker.fails(1, ["start", "guest"]);
+        assert!(error.contains("No such container: later"), "{error}");
+        docker.ok(["run", "-d", "--name", "later", "busybox", "sleep", "1000"]);
+        docker.ok(["start", "guest"]);
+        docker.ok(["rm", "-f", "guest", "later"]);
+        let error = docker
+            .run(["run", "--name", "self", "--network", "container:self", "busybox"])
+            .stderr;
+        assert!(error.contains("cannot join own network"), "{error}");
+        docker.ok(["rm", "self"]);
+    });
+}

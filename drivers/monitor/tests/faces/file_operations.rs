@@ -219,6 +219,7 @@ fn stopped() {
             read_only: false,
         },
         mounts: vec![mount(options)],
+        read_only: false,
     };
     let path = PathBuf::from("/made/here");
     let (reports, archive) = operate(

@@ -1,5 +1,6 @@
 //! `POST /containers/create`, and what its body means in each version.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::containers::Containers;
@@ -7,6 +8,7 @@ use api_types::ApiVersion;
 use api_types::container::{BindOptions, CreateRequest, Mount, PortBinding};
 use api_types::network::EndpointSettings;
 use hyper::StatusCode;
+use serde::de::IgnoredAny;
 
 use crate::call::{Call, invalid_json};
 use crate::daemon::Daemon;
@@ -16,7 +18,7 @@ use crate::reply::{self, Outcome};
 /// `POST /containers/create`.
 pub(crate) async fn create(containers: Arc<Containers>, daemon: Arc<Daemon>, mut call: Call) -> Outcome {
     let text = call.json_text().await?;
-    if text.as_ref() == b"null" {
+    if says_nothing(&text) {
         return Err(Failure::bad(
             "config cannot be empty in order to create a container",
         ));
@@ -31,6 +33,13 @@ pub(crate) async fn create(containers: Arc<Containers>, daemon: Arc<Daemon>, mut
     let mut response = containers.create(name, platform, request).await?;
     response.warnings.extend(warnings);
     reply::json(StatusCode::CREATED, &response)
+}
+
+/// Whether a body has nothing of the container's own settings.
+fn says_nothing(text: &[u8]) -> bool {
+    let object = serde_json::from_slice::<Option<BTreeMap<String, IgnoredAny>>>(text);
+    let is_beside = |key: &String| key == "HostConfig" || key == "NetworkingConfig";
+    object.is_ok_and(|object| object.iter().flat_map(BTreeMap::keys).all(is_beside))
 }
 
 /// Makes of a request what the newest version would have said for it; the result is warnings.

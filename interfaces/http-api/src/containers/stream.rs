@@ -80,8 +80,8 @@ pub(crate) async fn attach_ws(containers: Arc<Containers>, call: Call) -> Outcom
         // The parameters were documented but ignored.
         (wanted.stdin, wanted.stdout, wanted.stderr) = (true, true, true);
     }
-    let head = websocket::accept(&call.headers)?;
     let attachment = containers.attach(call.name(), wanted).await?;
+    let head = websocket::accept(&call.headers)?;
     let frames = if call.version.before(28) {
         websocket::Frames::Text
     } else {

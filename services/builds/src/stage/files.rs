@@ -190,7 +190,15 @@ impl Stage {
     async fn image_of(&self, from: &str) -> Result<Option<Image>, BuildError> {
         Ok(match self.engine.plan.file.stage(from, self.index) {
             Some(stage) => self.engine.stage(stage).await?.image.clone(),
-            None if from.parse::<usize>().is_ok() => return Err(BuildError::NoFrom(from.to_owned())),
+            None if let Ok(number) = from.parse::<usize>() => {
+                return Err(BuildError::NoFrom {
+                    from: from.to_owned(),
+                    problem: match number == self.index {
+                        true => "refers to current build stage",
+                        false => "index out of bounds",
+                    },
+                });
+            }
             None => {
                 let engine = &self.engine;
                 // Where no platform is asked for, any will do to take files from.

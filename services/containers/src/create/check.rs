@@ -96,11 +96,11 @@ fn hostname(house: &House, config: &mut Config, host: &HostConfig, id: &str) -> 
         NetworkMode::Container(_) if given => {
             return invalid("conflicting options: hostname and the network mode");
         }
-        NetworkMode::Container(other) => {
-            config
-                .hostname
-                .clone_from(&house.find(other)?.view().record.config.hostname);
-        }
+        NetworkMode::Container(other) => match house.find(other) {
+            Ok(other) => config.hostname.clone_from(&other.view().record.config.hostname),
+            // It may be made before the start.
+            Err(_) => id[..12].clone_into(&mut config.hostname),
+        },
         NetworkMode::Host if config.hostname.is_empty() => {
             config.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         }
@@ -214,7 +214,7 @@ fn modes(host: &HostConfig) -> Result<(), Error> {
     if !matches!(host.isolation.as_str(), "" | "default") {
         return invalid(format!("invalid isolation '{}' on linux", host.isolation));
     }
-    if host.network_mode == "container:" {
+    if matches!(host.network_mode.as_str(), "container" | "container:") {
         return invalid("invalid container format container:<name|id>");
     }
     Ok(())

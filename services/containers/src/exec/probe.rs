@@ -61,7 +61,7 @@ impl Probe {
             .await
             .map(|state| state.clone());
         match ended {
-            Ok(State::Ended { code }) => code,
+            Ok(State::Ended { code, .. }) => code,
             // The sender lives as long as `self`.
             _ => -1,
         }

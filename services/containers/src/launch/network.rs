@@ -347,6 +347,13 @@ pub(crate) fn port_requests(record: &Record) -> Result<Vec<PortRequest>, Error> 
             });
         }
     }
+    // What the user has chosen first, lest it be given away as a port that anybody may have.
+    requests.sort_by_key(|request| {
+        request
+            .host_ports
+            .as_ref()
+            .map_or(u32::MAX, |ports| u32::from(ports.end() - ports.start()))
+    });
     Ok(requests)
 }
 
@@ -373,6 +380,13 @@ pub(super) fn join_others(house: &House, record: &Record) -> Result<Joined, Erro
     let path = |mode: &str, kind: &str| match mode.strip_prefix("container:") {
         Some(name) => {
             let other = house.find(name)?.view();
+            if other.record.id == record.id {
+                let text = format!(
+                    "cannot join own {} namespace",
+                    if kind == "net" { "network" } else { kind }
+                );
+                return Err(Error::Invalid(text));
+            }
             other.running_link().map_err(|_| {
                 Error::Conflict(format!(
                     "cannot join {kind} namespace of a non running container: {}",
@@ -419,6 +433,31 @@ mod tests {
         for bad in ["9-1", "a", "0-5", "1-70000"] {
             assert!(parse_host_ports(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn ports_that_the_user_has_chosen_come_before_those_that_may_be_any() {
+        let mut record = crate::spec::tests::record();
+        let binding = |port: &str| {
+            Some(vec![AskedBinding {
+                host_port: port.into(),
+                ..AskedBinding::default()
+            }])
+        };
+        record.host_config.port_bindings = Some(
+            [
+                ("80/tcp".to_owned(), binding("")),
+                ("81/tcp".to_owned(), binding("9000-9010")),
+                ("82/tcp".to_owned(), binding("9001")),
+            ]
+            .into(),
+        );
+        let ports: Vec<u16> = port_requests(&record)
+            .expect("ports")
+            .iter()
+            .map(|request| request.container_port)
+            .collect();
+        assert_eq!(ports, [82, 81, 80]);
     }
 
     #[test]

@@ -44,6 +44,15 @@ fn refusal(effects: &[Effect]) -> Option<&Refusal> {
     })
 }
 
+/// The number of the alarm that is set for `timer`.
+fn alarm(effects: &[Effect], timer: Timer) -> u64 {
+    let mut alarms = effects.iter().filter_map(|effect| match effect {
+        Effect::Arm(of, alarm, _) if *of == timer => Some(*alarm),
+        _ => None,
+    });
+    alarms.next_back().expect("an alarm")
+}
+
 #[test]
 fn two_starts_at_once_launch_one_process_and_both_are_answered() {
     let mut machine = container(RestartPolicy::No);
@@ -78,11 +87,7 @@ fn a_stop_during_a_start_is_carried_out_when_the_process_runs() {
 fn a_stop_that_is_not_heard_ends_in_sigkill() {
     let mut machine = running(RestartPolicy::No);
     let effects = machine.step(Input::Command(Ticket(1), stop()));
-    let alarm = effects.iter().find_map(|effect| match effect {
-        Effect::Arm(Timer::Stop, alarm, _) => Some(*alarm),
-        _ => None,
-    });
-    let effects = machine.step(Input::Elapsed(Timer::Stop, alarm.unwrap()));
+    let effects = machine.step(Input::Elapsed(Timer::Stop, alarm(&effects, Timer::Stop)));
     assert!(effects.contains(&Effect::Signal(SIGKILL)));
 }
 
@@ -296,4 +301,77 @@ fn a_process_that_sigkill_does_not_end_is_reported_and_its_end_is_still_noticed(
     assert_eq!(refusal(&effects), Some(&Refusal::WillNotDie));
     machine.step(ended(137));
     assert_eq!(machine.phase(), Phase::Ending);
+}
+
+#[test]
+fn from_the_death_of_its_process_to_the_next_launch_a_container_is_restarting() {
+    let mut machine = running(RestartPolicy::OnFailure(1));
+    assert!(!machine.is_restarting());
+    machine.step(ended(1));
+    assert!(machine.is_restarting());
+    let alarm = alarm(&machine.step(Input::TornDown), Timer::Restart);
+    assert!(machine.is_restarting());
+    machine.step(Input::Elapsed(Timer::Restart, alarm));
+    assert!(machine.phase() == Phase::Starting && machine.is_restarting());
+    machine.step(Input::Launched);
+    assert!(!machine.is_restarting());
+    // Its second failure is the last.
+    machine.step(ended(1));
+    assert!(!machine.is_restarting());
+    machine.step(Input::TornDown);
+    assert!(machine.phase() == Phase::Exited && !machine.is_restarting());
+}
+
+#[test]
+fn a_kill_ends_a_restart_wherever_it_is() {
+    let kill = |signal| Command::Kill {
+        signal,
+        stops: signal == TERM,
+    };
+    let mut waiting = running(RestartPolicy::Always);
+    waiting.step(ended(1));
+    waiting.step(Input::TornDown);
+    let effects = waiting.step(Input::Command(Ticket(1), kill(1)));
+    assert_eq!(refusal(&effects), Some(&Refusal::Restarting));
+    let effects = waiting.step(Input::Command(Ticket(2), kill(SIGKILL)));
+    assert_eq!(replies(&effects), [(2, true)]);
+    assert!(waiting.phase() == Phase::Exited && waiting.manually_stopped());
+
+    let mut ending = running(RestartPolicy::Always);
+    ending.step(ended(1));
+    assert_eq!(ending.step(Input::Command(Ticket(1), kill(TERM))), []);
+    assert!(!ending.is_restarting());
+    assert_eq!(replies(&ending.step(Input::TornDown)), [(1, true)]);
+    assert_eq!(ending.phase(), Phase::Exited);
+
+    let mut starting = running(RestartPolicy::Always);
+    starting.step(ended(1));
+    let alarm = alarm(&starting.step(Input::TornDown), Timer::Restart);
+    starting.step(Input::Elapsed(Timer::Restart, alarm));
+    assert_eq!(starting.step(Input::Command(Ticket(1), kill(SIGKILL))), []);
+    assert!(starting.step(Input::Launched).contains(&Effect::Signal(SIGKILL)));
+    starting.step(ended(137));
+    assert_eq!(replies(&starting.step(Input::TornDown)), [(1, true)]);
+    assert_eq!(starting.phase(), Phase::Exited);
+}
+
+#[test]
+fn only_a_stop_is_told_as_one() {
+    for (command, told) in [
+        (stop(), true),
+        (
+            Command::Kill {
+                signal: SIGKILL,
+                stops: false,
+            },
+            false,
+        ),
+    ] {
+        let mut machine = running(RestartPolicy::No);
+        machine.step(Input::Command(Ticket(1), command));
+        machine.step(ended(137));
+        let effects = machine.step(Input::TornDown);
+        assert_eq!(effects.contains(&Effect::Event("stop")), told, "{command:?}");
+        assert_eq!(replies(&effects), [(1, true)]);
+    }
 }

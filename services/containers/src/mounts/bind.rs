@@ -76,6 +76,12 @@ pub(crate) fn parse(text: &str) -> Result<Bind, Error> {
     };
     let mut seen = [false; 4];
     for option in mode.split(',').filter(|option| !option.is_empty()) {
+        if PROPAGATIONS.contains(&option) && matches!(bind.source, Source::Volume(_)) {
+            return Err(Error::Invalid(format!(
+                "{}: invalid mount config for type \"volume\": field BindOptions must not be specified",
+                invalid()
+            )));
+        }
         let group =
             apply(&mut bind, option).ok_or_else(|| Error::Invalid(format!("invalid mode: {mode}")))?;
         if std::mem::replace(&mut seen[group], true) {

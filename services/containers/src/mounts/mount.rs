@@ -6,8 +6,8 @@ use super::bind::{clean_destination, relative};
 use crate::Error;
 use crate::record::MountSpec;
 
-/// Options of tmpfs(5) that a user may give, without their values.
-const TMPFS_OPTIONS: [&str; 25] = [
+/// Options of tmpfs(5) and of every mount that a user may give, without their values.
+const TMPFS_OPTIONS: [&str; 33] = [
     "exec",
     "noexec",
     "suid",
@@ -33,6 +33,14 @@ const TMPFS_OPTIONS: [&str; 25] = [
     "gid",
     "nr_inodes",
     "nr_blocks",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "unbindable",
+    "runbindable",
 ];
 
 fn refuse<T>(kind: &str, why: &str) -> Result<T, Error> {

@@ -38,23 +38,31 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
 /// All mounts, in the order in which they are made.
 pub(super) fn build(inputs: &Inputs<'_>) -> Vec<Mount> {
     let files = generated(inputs.generated, inputs.record);
-    below(
-        user_mounts(inputs.mounts),
-        system_mounts(inputs).into_iter().chain(files),
-    )
+    below(user_mounts(inputs.mounts), system_mounts(inputs), files)
 }
 
-/// The user's mounts, and before them those of the engine whose place the user leaves to it.
-fn below(user: Vec<Mount>, engine: impl Iterator<Item = Mount>) -> Vec<Mount> {
-    let taken = |engine: &Mount| user.iter().any(|mount| mount.destination == engine.destination);
-    let mut mounts: Vec<Mount> = engine.filter(|mount| !taken(mount)).collect();
-    mounts.extend(user);
+/// The kernel's file systems, and then the engine's files with the user's mounts, those nearer to the root first: a volume
+/// on `/etc` must not hide the `resolv.conf` in it. A place that the user takes is the user's alone.
+fn below(user: Vec<Mount>, system: Vec<Mount>, files: impl Iterator<Item = Mount>) -> Vec<Mount> {
+    let left = |engine: &Mount| user.iter().all(|mount| mount.destination != engine.destination);
+    let mut mounts = system;
+    mounts.retain(&left);
+    let mut placed: Vec<Mount> = files.filter(left).collect();
+    placed.extend(user);
+    placed.sort_by_key(|mount| {
+        mount
+            .destination
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
+    mounts.append(&mut placed);
     mounts
 }
 
 /// The mounts of a stopped container that hold anything: what is in a tmpfs ended with it.
 pub(crate) fn lasting_mounts(resolved: &[Resolved], files: &Generated, record: &Record) -> Vec<Mount> {
-    let mut mounts = below(user_mounts(resolved), generated(files, record));
+    let mut mounts = below(user_mounts(resolved), Vec::new(), generated(files, record));
     mounts.retain(|mount| mount.kind != "tmpfs");
     mounts
 }
@@ -138,18 +146,8 @@ fn generated(generated: &Generated, record: &Record) -> impl Iterator<Item = Mou
     })
 }
 
-/// The user's mounts alone, those nearer to the root first.
 fn user_mounts(resolved: &[Resolved]) -> Vec<Mount> {
-    let mut sorted: Vec<&Resolved> = resolved.iter().collect();
-    sorted.sort_by_key(|mount| {
-        mount
-            .spec
-            .destination
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .count()
-    });
-    sorted.into_iter().map(user_mount).collect()
+    resolved.iter().map(user_mount).collect()
 }
 
 fn user_mount(resolved: &Resolved) -> Mount {

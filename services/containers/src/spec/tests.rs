@@ -223,3 +223,15 @@ fn security_options_are_read_in_both_spellings() {
     assert_eq!(options.seccomp.as_deref(), Some("unconfined"));
     assert!(parse(&["wrong"]).is_err() && parse(&["wrong=1"]).is_err());
 }
+
+#[test]
+fn a_cgroup_parent_leads_nowhere_but_down() {
+    for (parent, path) in [
+        ("/dhow", "/dhow/id"),
+        ("a/b/", "/a/b/id"),
+        ("../../a/./b/../c", "/a/c/id"),
+        ("..", "/id"),
+    ] {
+        assert_eq!(cgroup_below(parent, "id", &settings()), path, "{parent}");
+    }
+}

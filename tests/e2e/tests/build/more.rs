@@ -106,3 +106,34 @@ fn a_shell_opens_in_the_state_before_the_step_that_failed() {
         "no step has failed: {fine:?}"
     );
 }
+
+#[test]
+fn what_names_nothing_is_refused_in_dockers_words() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    let folder = context();
+    for client in clients(&daemon) {
+        for (text, why) in [
+            (
+                "FROM busybox\nENV none=\"\"\nVOLUME $none\n",
+                "VOLUME specified can not be an empty string",
+            ),
+            (
+                "FROM busybox\nCOPY --from=0 a b\n",
+                "invalid from flag value 0: refers to current build stage",
+            ),
+            (
+                "FROM busybox\nCOPY --from=7 a b\n",
+                "invalid from flag value 7: index out of bounds",
+            ),
+        ] {
+            fs::write(folder.path().join("Dockerfile"), text).expect("file");
+            let made = build(&client, folder.path(), &[], None);
+            assert!(
+                made.code != 0 && made.stderr.contains(why),
+                "{}: {made:?}",
+                client.name
+            );
+        }
+    }
+}

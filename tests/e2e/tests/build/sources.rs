@@ -260,6 +260,10 @@ fn a_context_is_a_repository_an_archive_or_a_dockerfile_by_url() {
         let missing = docker.run(["build", &format!("{url}/missing")]);
         assert!(missing.code != 0 && missing.stderr.contains("404"), "{missing:?}");
     });
+    // What is fetched is the Dockerfile, whatever name was asked for.
+    let path = format!("/build?dockerfile=nosuch&remote={url}/D");
+    let text = e2e::http::request(&daemon, "POST", &path, None).text();
+    assert!(text.contains("Successfully built"), "{text}");
     // The daemon by itself; the second version is BuildKit's.
     let other = repository.replace("outer", "outer%23other");
     let archive = format!("{url}/c.tgz");
