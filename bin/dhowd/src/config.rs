@@ -132,15 +132,24 @@ fn merge(path: &Path, file: Map<String, Value>, flags: &Map<String, Value>) -> R
         });
     }
     let mut warnings = Vec::new();
-    for (key, value) in &file {
-        match keys::find(key).map_or(State::Acts, |k| k.state) {
+    let given = |map: &Map<String, Value>, is_flag: bool| {
+        let known = |(name, value): (&String, &Value)| Some((keys::find(name)?, is_flag, is_set(value)));
+        map.iter().filter_map(known).collect::<Vec<_>>()
+    };
+    for (key, is_flag, is_set) in given(&file, false).into_iter().chain(given(flags, true)) {
+        let name = if is_flag {
+            format!("--{}", key.flag)
+        } else {
+            key.name.to_owned()
+        };
+        match key.state {
             State::Acts => {}
-            State::Refused if is_set(value) => return Err(ConfigError::Refused(key.clone())),
+            State::Refused if is_set => return Err(ConfigError::Refused(name)),
             State::Refused => {}
             State::Later => warnings.push(format!(
-                "\"{key}\" is not available in this version of dhow and is ignored"
+                "\"{name}\" is not available in this version of dhow and is ignored"
             )),
-            State::Gone => warnings.push(format!("\"{key}\" has no meaning any more and is ignored")),
+            State::Gone => warnings.push(format!("\"{name}\" has no meaning any more and is ignored")),
         }
     }
     let mut all = file;

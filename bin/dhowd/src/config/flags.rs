@@ -52,7 +52,10 @@ fn command() -> Command {
                 .help("Validate the configuration and quit"),
         );
     for key in keys() {
-        let mut arg = Arg::new(key.name).long(key.flag).help(key.help);
+        let mut arg = Arg::new(key.name)
+            .long(key.flag)
+            .help(key.help)
+            .hide(key.state != State::Acts);
         if let Some(short) = key.short {
             arg = arg.short(short);
         }
@@ -76,8 +79,7 @@ fn command() -> Command {
 }
 
 fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter()
-        .filter(|k| k.state == State::Acts && k.kind != Kind::FileOnly)
+    KEYS.iter().filter(|k| k.kind != Kind::FileOnly)
 }
 
 /// Parses the command line.

@@ -97,25 +97,39 @@ const fn other(name: &'static str, state: State) -> Key {
     }
 }
 
-const fn later(name: &'static str) -> Key {
-    other(name, State::Later)
+/// A key and flag of dockerd that is taken with a warning, so that its command line starts dhowd as well.
+const fn later(name: &'static str, kind: Kind) -> Key {
+    Key {
+        kind,
+        ..other(name, State::Later)
+    }
 }
 
-const fn refused(name: &'static str) -> Key {
-    other(name, State::Refused)
+const fn refused(name: &'static str, kind: Kind) -> Key {
+    Key {
+        kind,
+        ..other(name, State::Refused)
+    }
 }
 
 const fn gone(name: &'static str) -> Key {
     other(name, State::Gone)
 }
 
+impl Key {
+    /// Where the flag's name is not the key's.
+    const fn by_flag(self, flag: &'static str) -> Self {
+        Self { flag, ..self }
+    }
+}
+
 /// All keys by name.
 pub(crate) static KEYS: &[Key] = &[
-    later("allow-direct-routing"),
+    later("allow-direct-routing", Kind::Switch),
     gone("api-cors-header"),
-    refused("authorization-plugins"),
+    refused("authorization-plugins", Kind::List).by_flag("authorization-plugin"),
     acts("bip", Kind::Text, "Address and prefix of the default bridge"),
-    later("bip6"),
+    later("bip6", Kind::Text),
     other("blocked-registries", State::Acts),
     flag(
         "bridge",
@@ -124,19 +138,19 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Text,
         "Name of the default bridge, or \"none\" for no bridge",
     ),
-    later("bridge-accept-fwmark"),
-    later("builder"),
-    later("cdi-spec-dirs"),
+    later("bridge-accept-fwmark", Kind::Text),
+    later("builder", Kind::FileOnly),
+    later("cdi-spec-dirs", Kind::List).by_flag("cdi-spec-dir"),
     acts("cgroup-parent", Kind::Text, "Parent cgroup of all containers"),
     gone("cluster-advertise"),
     gone("cluster-store"),
     gone("cluster-store-opts"),
-    later("containerd"),
-    later("containerd-namespace"),
-    later("containerd-plugin-namespace"),
-    later("cpu-rt-period"),
-    later("cpu-rt-runtime"),
-    later("cri-containerd"),
+    later("containerd", Kind::Text),
+    later("containerd-namespace", Kind::Text),
+    later("containerd-plugin-namespace", Kind::Text).by_flag("containerd-plugins-namespace"),
+    later("cpu-rt-period", Kind::Number),
+    later("cpu-rt-runtime", Kind::Number),
+    later("cri-containerd", Kind::Switch),
     acts("data-root", Kind::Text, "Root directory of persistent state"),
     flag("debug", "debug", Some('D'), Kind::Switch, "Enable debug mode"),
     flag(
@@ -161,13 +175,13 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Text,
         "IPv6 gateway of containers in the default bridge",
     ),
-    later("default-init"),
+    later("default-init", Kind::FileOnly),
     acts(
         "default-ipc-mode",
         Kind::Text,
         "Default IPC namespace of containers (\"shareable\" or \"private\")",
     ),
-    later("default-network-opts"),
+    later("default-network-opts", Kind::List).by_flag("default-network-opt"),
     acts(
         "default-runtime",
         Kind::Text,
@@ -198,9 +212,9 @@ pub(crate) static KEYS: &[Key] = &[
         "Runtime execution options: native.cgroupdriver=cgroupfs or =systemd",
     ),
     acts("exec-root", Kind::Text, "Root directory of volatile state"),
-    later("experimental"),
-    later("features"),
-    later("firewall-backend"),
+    later("experimental", Kind::Switch),
+    later("features", Kind::Map).by_flag("feature"),
+    later("firewall-backend", Kind::Text),
     acts(
         "fixed-cidr",
         Kind::Text,
@@ -215,8 +229,8 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Text,
         "Group of the unix socket",
     ),
-    later("host-gateway-ip"),
-    later("host-gateway-ips"),
+    later("host-gateway-ip", Kind::FileOnly),
+    later("host-gateway-ips", Kind::List).by_flag("host-gateway-ip"),
     flag(
         "hosts",
         "host",
@@ -237,7 +251,7 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     other("image-gc", State::Acts),
     acts("init", Kind::Switch, "Run an init in every container"),
-    later("init-path"),
+    later("init-path", Kind::Text),
     flag(
         "insecure-registries",
         "insecure-registry",
@@ -255,15 +269,15 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Switch,
         "Enable forwarding in the host's kernel",
     ),
-    later("ip-forward-no-drop"),
+    later("ip-forward-no-drop", Kind::Switch),
     acts(
         "ip-masq",
         Kind::Switch,
         "Enable IP masquerading for the default bridge",
     ),
-    later("ip6tables"),
+    later("ip6tables", Kind::Switch),
     acts("iptables", Kind::Switch, "Write firewall rules"),
-    later("ipv6"),
+    later("ipv6", Kind::Switch),
     flag(
         "labels",
         "label",
@@ -311,19 +325,19 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Number,
         "Attempts to fetch a layer before it has failed",
     ),
-    later("metrics-addr"),
+    later("metrics-addr", Kind::Text),
     acts("min-api-version", Kind::Text, "Oldest API version to serve"),
     acts("mtu", Kind::Number, "MTU of the default bridge"),
-    later("network-control-plane-mtu"),
-    later("network-diagnostic-port"),
+    later("network-control-plane-mtu", Kind::Number),
+    later("network-diagnostic-port", Kind::FileOnly),
     acts(
         "no-new-privileges",
         Kind::Switch,
         "Set no-new-privileges for every container",
     ),
     acts("no-proxy", Kind::Text, "Hosts that are reached without a proxy"),
-    later("node-generic-resources"),
-    later("nri-opts"),
+    later("node-generic-resources", Kind::List).by_flag("node-generic-resource"),
+    later("nri-opts", Kind::FileOnly),
     gone("oom-score-adjust"),
     flag(
         "pidfile",
@@ -347,7 +361,7 @@ pub(crate) static KEYS: &[Key] = &[
         "Mirrors of Docker Hub",
     ),
     acts("resolv-conf", Kind::Text, "The host's resolv.conf"),
-    later("rootless"),
+    later("rootless", Kind::Switch),
     flag(
         "runtimes",
         "add-runtime",
@@ -360,7 +374,7 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::Text,
         "Path of a seccomp profile, \"builtin\" or \"unconfined\"",
     ),
-    refused("selinux-enabled"),
+    refused("selinux-enabled", Kind::Switch),
     acts(
         "shutdown-timeout",
         Kind::Number,
@@ -381,15 +395,15 @@ pub(crate) static KEYS: &[Key] = &[
         Kind::List,
         "Storage driver options: size=BYTES, btrfs.min_space=BYTES",
     ),
-    later("swarm-default-advertise-addr"),
-    later("swarm-raft-election-tick"),
-    later("swarm-raft-heartbeat-tick"),
-    refused("tls"),
-    refused("tlscacert"),
-    refused("tlscert"),
-    refused("tlskey"),
-    refused("tlsverify"),
-    later("userland-proxy"),
-    later("userland-proxy-path"),
-    refused("userns-remap"),
+    later("swarm-default-advertise-addr", Kind::Text),
+    later("swarm-raft-election-tick", Kind::FileOnly),
+    later("swarm-raft-heartbeat-tick", Kind::FileOnly),
+    refused("tls", Kind::Switch),
+    refused("tlscacert", Kind::Text),
+    refused("tlscert", Kind::Text),
+    refused("tlskey", Kind::Text),
+    refused("tlsverify", Kind::Switch),
+    later("userland-proxy", Kind::Switch),
+    later("userland-proxy-path", Kind::Text),
+    refused("userns-remap", Kind::Text),
 ];

@@ -124,6 +124,50 @@ fn what_is_not_here_yet_or_gone_is_warned_of_by_name() {
 }
 
 #[test]
+fn a_command_line_of_dockerd_starts_dhowd_with_a_warning_for_what_is_not_here() {
+    let unit = [
+        "-H",
+        "fd://",
+        "--containerd=/run/containerd/containerd.sock",
+        "--containerd-plugins-namespace",
+        "plugins.moby",
+        "--userland-proxy=false",
+        "--experimental",
+        "--tlsverify=false",
+        "--feature",
+        "containerd-snapshotter=true",
+    ];
+    let loaded = load_text("{}", &unit).unwrap();
+    assert_eq!(loaded.settings.hosts, ["fd://"]);
+    let named: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|w| w.split('"').nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "--containerd",
+            "--containerd-plugins-namespace",
+            "--experimental",
+            "--feature",
+            "--userland-proxy"
+        ]
+    );
+    for flags in [
+        &["--tlsverify"][..],
+        &["--tlscert=/x"],
+        &["--authorization-plugin=a"],
+        &["--userns-remap=default"],
+        &["--selinux-enabled"],
+    ] {
+        let error = load_text("{}", flags).unwrap_err();
+        let name = flags[0].split('=').next().unwrap();
+        assert!(error.contains(name) && error.contains("unsafe"), "{error}");
+    }
+}
+
+#[test]
 fn who_makes_cgroups_is_an_option_of_execution() {
     let systemd = ["--exec-opt", "native.cgroupdriver=systemd"];
     assert!(load_text("{}", &systemd).unwrap().settings.systemd_cgroups());
