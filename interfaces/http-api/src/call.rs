@@ -51,7 +51,7 @@ impl Call {
     /// The body as JSON; an absent body is the zero value.
     pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let text = self.json_text().await?;
-        decode::from_slice(&text).map_err(invalid_json)
+        decode::from_slice(&text).map_err(|error| invalid_json(&text, &error))
     }
 
     /// The body's bytes, checked to be declared as JSON; `null` for an absent body.
@@ -104,7 +104,69 @@ impl Call {
     }
 }
 
-/// The failure for a body that is no JSON of the right shape.
-pub(crate) fn invalid_json(error: serde_json::Error) -> Failure {
-    Failure::bad(format!("invalid JSON: {error}"))
+/// The failure for a body that is no JSON of the right shape. What is no JSON at all is told in the words of Go's decoder,
+/// which are in Docker's tests and in the logs that people search.
+pub(crate) fn invalid_json(text: &[u8], error: &serde_json::Error) -> Failure {
+    let said = error.to_string();
+    let place = || {
+        let line = text
+            .split(|byte| *byte == b'\n')
+            .nth(error.line().checked_sub(1)?)?;
+        Some(match *line.get(error.column().checked_sub(1)?)? {
+            b'"' => "\"".to_owned(),
+            byte => char::from(byte).escape_default().to_string(),
+        })
+    };
+    let looking_for = [
+        (
+            "key must be a string",
+            "looking for beginning of object key string",
+        ),
+        ("expected value", "looking for beginning of value"),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+    ];
+    let known = looking_for.iter().find(|(ours, _)| said.starts_with(ours));
+    Failure::bad(match (known, place()) {
+        (Some((_, what)), Some(character)) => {
+            format!("invalid JSON: invalid character '{character}' {what}")
+        }
+        _ if error.is_eof() => "invalid JSON: unexpected EOF".to_owned(),
+        _ if said.starts_with("trailing characters") => "unexpected content after JSON".to_owned(),
+        _ => format!("invalid JSON: {said}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_json_is_told_in_dockers_words() {
+        for (text, told) in [
+            (
+                "{invalid json",
+                "invalid JSON: invalid character 'i' looking for beginning of object key string",
+            ),
+            (
+                "{\"a\":\n x}",
+                "invalid JSON: invalid character 'x' looking for beginning of value",
+            ),
+            (
+                "{\"a\" 1}",
+                "invalid JSON: invalid character '1' after object key",
+            ),
+            (
+                "{\"a\":1 \"b\":2}",
+                "invalid JSON: invalid character '\"' after object key:value pair",
+            ),
+            ("[1 2]", "invalid JSON: invalid character '2' after array element"),
+            ("{\"a\":", "invalid JSON: unexpected EOF"),
+            ("{} x", "unexpected content after JSON"),
+        ] {
+            let error = decode::from_slice::<serde_json::Value>(text.as_bytes()).unwrap_err();
+            assert_eq!(invalid_json(text.as_bytes(), &error).message, told, "{text}");
+        }
+    }
 }

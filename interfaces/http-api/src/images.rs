@@ -105,7 +105,7 @@ pub(crate) async fn prune(images: Arc<Images>, call: Call) -> Outcome {
 /// `POST /commit`.
 pub(crate) async fn commit(containers: Arc<Containers>, mut call: Call) -> Outcome {
     let text = call.json_text().await?;
-    let config: Option<Config> = decode::from_slice(&text).map_err(invalid_json)?;
+    let config: Option<Config> = decode::from_slice(&text).map_err(|error| invalid_json(&text, &error))?;
     let (repository, tag) = (call.query.text("repo"), call.query.text("tag"));
     let request = CommitRequest {
         reference: if tag.is_empty() {

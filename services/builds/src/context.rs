@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use archive::{Devices, UnpackOptions};
+use archive::{Devices, Entry, EntryKind, UnpackOptions, Verdict};
 use dockerfile::ignore::{Ignore, clean};
 use rustix::fs::OFlags;
 
@@ -121,13 +121,38 @@ pub fn unpack(source: impl Read + Send, path: &Path) -> Result<Body, BuildError>
         plain.take(LONGEST).read_to_end(&mut text).map_err(wrong)?;
         return Ok(Body::Text(text));
     }
+    let mut stay_inside = |entry: &mut Entry| {
+        entry.path = below_root(&entry.path);
+        if entry.kind == EntryKind::HardLink {
+            entry.link = below_root(&entry.link);
+        }
+        Verdict::Unpack
+    };
     let options = UnpackOptions {
         devices: Devices::Refuse,
+        on_entry: Some(&mut stay_inside),
         ..UnpackOptions::default()
     };
     let plain = BufReader::new(Ended::new(plain));
     archive::unpack(plain, root.as_fd(), options).map_err(|error| BuildError::Context(error.to_string()))?;
     Ok(Body::Archive)
+}
+
+/// A name as whoever has the context for a root sees it: nothing is above the root, so `../a` is `a`. Docker takes
+/// contexts whose makers wrote such names.
+fn below_root(name: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() {
+        return b".".to_vec();
+    }
+    parts.join(&b'/')
 }
 
 /// Unpacks a context and reads its Dockerfile. A body that is no archive is taken for a Dockerfile without a context.
@@ -218,6 +243,9 @@ fn read(root: Arc<Root>, at: PathBuf, name: &str) -> Result<Context, BuildError>
     let bytes = root
         .read(&path, LONGEST)
         .map_err(|_| BuildError::NoDockerfile(written.to_owned()))?;
+    if bytes.is_empty() {
+        return Err(BuildError::EmptyDockerfile(written.to_owned()));
+    }
     let dockerfile = String::from_utf8(bytes).map_err(|_| {
         BuildError::Dockerfile(dockerfile::Located {
             error: dockerfile::SyntaxError::NotText,
@@ -315,11 +343,23 @@ mod tests {
     }
 
     #[test]
-    fn hostile_archives_stay_inside() {
+    fn names_that_lead_out_of_the_context_stay_inside() {
         let folder = tempfile::tempdir().unwrap();
-        let body = tar(&[("../../evil", "x"), ("Dockerfile", "FROM a")]);
-        // Either is right: refused, or unpacked inside.
-        let _ = receive(body.as_slice(), &folder.path().join("a/b"), "");
+        let body = tar(&[
+            ("../../evil", "x"),
+            ("a/../../b/./c", "y"),
+            ("/Dockerfile", "FROM a"),
+        ]);
+        let context = receive(body.as_slice(), &folder.path().join("a/b"), "").unwrap();
         assert!(!folder.path().join("evil").exists() && !folder.path().join("a/evil").exists());
+        assert_eq!(context.root.read("/evil", 9).unwrap(), b"x");
+        assert_eq!(context.root.read("/b/c", 9).unwrap(), b"y");
+    }
+
+    #[test]
+    fn an_empty_dockerfile_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = receive(tar(&[("a/B", "")]).as_slice(), folder.path(), "a/B").unwrap_err();
+        assert_eq!(error.to_string(), "the Dockerfile (a/B) cannot be empty");
     }
 }

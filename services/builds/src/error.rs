@@ -17,6 +17,9 @@ pub enum BuildError {
     /// There is no Dockerfile in the context.
     #[error("Cannot locate specified Dockerfile: {0}")]
     NoDockerfile(String),
+    /// There is nothing in the Dockerfile.
+    #[error("the Dockerfile ({0}) cannot be empty")]
+    EmptyDockerfile(String),
     /// The Dockerfile's path leads out of the context.
     #[error("the Dockerfile ({0}) must be within the build context")]
     DockerfileOutside(String),
@@ -156,6 +159,7 @@ impl Fault for BuildError {
             Self::Dockerfile(_)
             | Self::Lint(_)
             | Self::NoDockerfile(_)
+            | Self::EmptyDockerfile(_)
             | Self::DockerfileOutside(_)
             | Self::Context(_)
             | Self::Expand { .. }

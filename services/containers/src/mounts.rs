@@ -5,6 +5,7 @@ mod mount;
 mod propagation;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use volumes::{CreateOptions, Hold};
 
@@ -42,6 +43,7 @@ pub(crate) async fn collect(house: &House, record: &Record) -> Result<(Vec<Mount
 /// The mounts as they were asked for, one for each place.
 fn requested(house: &House, record: &Record) -> Result<Vec<MountSpec>, Error> {
     let host = &record.host_config;
+    let data_root = house.settings.data_root.to_string_lossy();
     let mut inherited = BTreeMap::new();
     for text in host.volumes_from.iter().flatten() {
         for spec in from_container(house, text)? {
@@ -57,10 +59,14 @@ fn requested(house: &House, record: &Record) -> Result<Vec<MountSpec>, Error> {
         None => Ok(()),
     };
     for text in host.binds.iter().flatten() {
-        add(from_bind(text)?)?;
+        let mut spec = from_bind(text)?;
+        pass_unmounts(&mut spec, &data_root)?;
+        add(spec)?;
     }
     for asked in host.mounts.iter().flatten() {
-        add(mount::from_mount(asked)?)?;
+        let mut spec = mount::from_mount(asked)?;
+        pass_unmounts(&mut spec, &data_root)?;
+        add(spec)?;
     }
     for (destination, options) in host.tmpfs.iter().flatten() {
         add(mount::tmpfs(destination, options)?)?;
@@ -118,6 +124,36 @@ fn from_bind(text: &str) -> Result<MountSpec, Error> {
     })
 }
 
+/// Fills in the propagation of a bind. One that shows the data root must hear of unmounts there, or the container would
+/// keep the daemon's mounts busy; so does `-v /:/host`.
+///
+/// # Errors
+/// Docker's sentence for a propagation that passes no unmounts on.
+fn pass_unmounts(spec: &mut MountSpec, data_root: &str) -> Result<(), Error> {
+    if spec.kind != "bind" {
+        return Ok(());
+    }
+    let shows_it =
+        Path::new(data_root).starts_with(&spec.source) || Path::new(&spec.source).starts_with(data_root);
+    match spec.propagation.as_str() {
+        "" if shows_it => {
+            spec.propagation = "rslave".into();
+            spec.propagation_is_ours = true;
+        }
+        "" => spec.propagation = "rprivate".into(),
+        "rslave" | "rshared" => {}
+        other if shows_it => {
+            return Err(Error::Invalid(format!(
+                "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is \
+                 within the daemon root, daemon root: {data_root:?}, bind mount source: {:?}, propagation: {other:?}",
+                spec.source
+            )));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// `--volumes-from CONTAINER[:ro|rw]`.
 fn from_container(house: &House, text: &str) -> Result<Vec<MountSpec>, Error> {
     let (name, mode) = text.split_once(':').unwrap_or((text, ""));
@@ -141,4 +177,40 @@ fn from_container(house: &House, text: &str) -> Result<Vec<MountSpec>, Error> {
             ..spec
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn propagation(bind: &str) -> Result<(String, bool), String> {
+        let mut spec = from_bind(bind).expect("a bind");
+        pass_unmounts(&mut spec, "/var/lib/dhow").map_err(|error| error.to_string())?;
+        Ok((spec.propagation, spec.propagation_is_ours))
+    }
+
+    #[test]
+    fn binds_that_show_the_data_root_hear_of_unmounts() {
+        for path in ["/", "/var/lib", "/var/lib/dhow", "/var/lib/dhow/containers"] {
+            let ours = Ok(("rslave".to_owned(), true));
+            assert_eq!(propagation(&format!("{path}:/x")), ours, "{path}");
+            assert_eq!(
+                propagation(&format!("{path}:/x:rshared")),
+                Ok(("rshared".to_owned(), false))
+            );
+            for deaf in ["private", "rprivate", "slave", "shared"] {
+                let error = propagation(&format!("{path}:/x:{deaf}")).unwrap_err();
+                assert!(error.contains("within the daemon root"), "{error}");
+            }
+        }
+        for path in ["/srv", "/var/lib/dhow2"] {
+            let private = Ok(("rprivate".to_owned(), false));
+            assert_eq!(propagation(&format!("{path}:/x")), private, "{path}");
+            assert_eq!(
+                propagation(&format!("{path}:/x:shared")),
+                Ok(("shared".to_owned(), false))
+            );
+        }
+        assert_eq!(propagation("name:/x"), Ok((String::new(), false)));
+    }
 }

@@ -92,6 +92,8 @@ pub(crate) struct MountSpec {
     pub(crate) mode: String,
     pub(crate) read_only: bool,
     pub(crate) propagation: String,
+    /// Nobody asked for this propagation: where the host cannot do it, it is left out.
+    pub(crate) propagation_is_ours: bool,
     pub(crate) no_copy: bool,
     pub(crate) subpath: String,
     pub(crate) non_recursive: bool,

@@ -20,8 +20,14 @@ fn post(daemon: &Daemon, path: &str, status: u16) {
 
 /// Sends a request and reads the head of the reply; what follows stays in the socket.
 fn open(daemon: &Daemon, head: &str) -> (UnixStream, String) {
+    open_with(daemon, head, &[])
+}
+
+/// The same with a body.
+fn open_with(daemon: &Daemon, head: &str, body: &[u8]) -> (UnixStream, String) {
     let mut stream = http::connect(daemon);
     stream.write_all(head.as_bytes()).expect("send");
+    stream.write_all(body).expect("send the body");
     let mut read = Vec::new();
     while !read.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -466,6 +472,58 @@ fn a_wait_answers_at_once_with_its_head_and_later_with_its_body() {
         (wrong.status, wrong.message().as_str()),
         (400, "invalid condition: \"never\"")
     );
+}
+
+/// Docker's own tests load an image into a daemon like this: they hang up once they have the head.
+#[test]
+fn the_head_of_a_quiet_load_comes_when_the_image_is_there() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    post(&daemon, "/images/busybox/tag?repo=loaded-quietly", 201);
+    let archive = http::request(&daemon, "GET", "/images/get?names=loaded-quietly", None).body;
+    let gone = http::request(&daemon, "DELETE", "/images/loaded-quietly", None);
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    let head = format!(
+        "POST /images/load?quiet=1 HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+        archive.len()
+    );
+    let (stream, head) = open_with(&daemon, &head, &archive);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    drop(stream);
+    let there = http::request(&daemon, "GET", "/images/loaded-quietly/json", None);
+    assert_eq!(there.status, 200, "{}", there.text());
+}
+
+#[test]
+fn an_empty_list_of_hidden_paths_hides_nothing() {
+    let Some(daemon) = daemon() else { return };
+    daemon.load_busybox();
+    for (host, masked, read_only) in [
+        (json!({ "MaskedPaths": [] }), 0, true),
+        (json!({ "ReadonlyPaths": [] }), 1, false),
+        (json!({ "MaskedPaths": [], "ReadonlyPaths": [] }), 0, false),
+    ] {
+        // Its exit code says what the container sees: 1 for a masked /sys/firmware, 2 for a read-only /proc/sys.
+        let look = "c=0; grep -q ' /sys/firmware ' /proc/mounts && c=1; grep -q ' /proc/sys ' /proc/mounts && c=$((c+2)); exit $c";
+        let id = create(
+            &daemon,
+            &json!({ "Image": "busybox", "Cmd": ["sh", "-c", look], "HostConfig": host }),
+        );
+        let shown = http::get(&daemon, &format!("/containers/{id}/json"));
+        let list = |key: &str| shown["HostConfig"][key].as_array().expect("a list").len();
+        assert_eq!(
+            (list("MaskedPaths") > 0, list("ReadonlyPaths") > 0),
+            (masked > 0, read_only),
+            "{host}"
+        );
+        post(&daemon, &format!("/containers/{id}/start"), 204);
+        let ended = http::request(&daemon, "POST", &format!("/containers/{id}/wait"), None).json();
+        assert_eq!(
+            ended["StatusCode"],
+            masked + if read_only { 2 } else { 0 },
+            "{host}"
+        );
+    }
 }
 
 #[test]

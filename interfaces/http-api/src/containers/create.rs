@@ -23,7 +23,7 @@ pub(crate) async fn create(containers: Arc<Containers>, daemon: Arc<Daemon>, mut
             "config cannot be empty in order to create a container",
         ));
     }
-    let mut request = CreateRequest::from_slice(&text).map_err(invalid_json)?;
+    let mut request = CreateRequest::from_slice(&text).map_err(|error| invalid_json(&text, &error))?;
     let warnings = normalise(call.version, daemon.unified_cgroups, &mut request)?;
     let name = call.query.get("name").filter(|n| !n.is_empty());
     let platform = call

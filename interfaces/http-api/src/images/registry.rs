@@ -58,7 +58,8 @@ pub(crate) async fn login(images: Arc<Images>, mut call: Call) -> Outcome {
     }
     let body = call.bytes(LOGIN_LIMIT).await?;
     let credentials = Credentials::from_json(&body)?;
-    let server: Server = decode::from_slice(&body).map_err(crate::call::invalid_json)?;
+    let server: Server =
+        decode::from_slice(&body).map_err(|error| crate::call::invalid_json(&body, &error))?;
     let identity = images.login(&credentials, &server.serveraddress).await?;
     reply::ok(&LoginReply {
         identity_token: identity.unwrap_or_default(),

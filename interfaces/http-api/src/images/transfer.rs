@@ -76,15 +76,12 @@ impl Lines {
     }
 }
 
-/// Lines and the reply that they become; it ends when the last clone is dropped.
-fn lines() -> (Lines, Outcome) {
+/// Lines, and where they come out; it ends when the last clone is dropped.
+fn lines() -> (Lines, mpsc::UnboundedReceiver<Bytes>, Arc<AtomicUsize>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&waiting);
-    (
-        Lines { sender, waiting },
-        reply::stream("application/json", told_on(receiver, counter)),
-    )
+    (Lines { sender, waiting }, receiver, counter)
 }
 
 /// The lines as a body. A client that has closed its side may still read: only what is written tells whether it is there.
@@ -117,19 +114,25 @@ async fn unless_gone(lines: Lines, work: impl Future<Output = Result<(), ImageEr
     }
 }
 
-/// `POST /images/load`.
+/// `POST /images/load`. The reply begins with its first line, as Docker's does: clients that are to be told nothing but the
+/// end (`quiet`) take the head for it and hang up.
 pub(crate) async fn load(images: Arc<Images>, call: Call) -> Outcome {
     let options = LoadOptions {
         quiet: call.query.flag("quiet"),
         platforms: asked(&call, Platforms::several_since(48))?,
     };
-    let (lines, reply) = lines();
+    let (lines, mut receiver, waiting) = lines();
     let source = reader(call.body);
     let progress = lines.callback();
     tokio::spawn(unless_gone(lines, async move {
         images.load(source, options, progress).await.map(drop)
     }));
-    reply
+    let first = receiver.recv().await;
+    if first.is_some() {
+        waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+    let rest = told_on(receiver, waiting);
+    reply::stream("application/json", stream::iter(first.map(Ok)).chain(rest))
 }
 
 /// `POST /images/create`: import with `fromSrc`, pull with `fromImage`.
@@ -149,13 +152,13 @@ pub(crate) async fn create(images: Arc<Images>, call: Call) -> Outcome {
             .await;
         }
     }
-    let (lines, reply) = lines();
+    let (lines, receiver, waiting) = lines();
     let source = reader(call.body);
     let progress = lines.callback();
     tokio::spawn(unless_gone(lines, async move {
         images.import(source, options, progress).await.map(drop)
     }));
-    reply
+    reply::stream("application/json", told_on(receiver, waiting))
 }
 
 fn import_options(call: &Call) -> Result<ImportOptions, Failure> {

@@ -61,19 +61,15 @@ pub(super) fn fill(house: &House, config: &mut Config, host: &mut HostConfig, id
             options.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
-    if !host.privileged && host.masked_paths.is_none() && !unconfined_paths(host) {
-        host.masked_paths = Some(
-            security::paths::MASKED
-                .iter()
-                .map(|path| (*path).to_owned())
-                .collect(),
-        );
-        host.readonly_paths = Some(
-            security::paths::READONLY
-                .iter()
-                .map(|path| (*path).to_owned())
-                .collect(),
-        );
+    if !host.privileged && !unconfined_paths(host) {
+        let usual = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+        // An empty list is an answer, too: nothing is hidden.
+        if host.masked_paths.is_none() {
+            host.masked_paths = usual(security::paths::MASKED);
+        }
+        if host.readonly_paths.is_none() {
+            host.readonly_paths = usual(security::paths::READONLY);
+        }
     }
     hostname(house, config, host, id)
 }

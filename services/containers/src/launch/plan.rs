@@ -33,11 +33,12 @@ pub(crate) async fn resolve_mounts(house: &House, record: &Record) -> Result<Mou
         copy_ups: Vec::new(),
     };
     for spec in &record.mounts {
+        let mut spec = spec.clone();
         let source = match spec.kind.as_str() {
             "tmpfs" => None,
-            "volume" => Some(volume(house, spec)?),
+            "volume" => Some(volume(house, &spec)?),
             _ => Some(Source::Bind {
-                path: bind(spec)?,
+                path: bind(&mut spec)?,
                 options: Vec::new(),
             }),
         };
@@ -50,10 +51,7 @@ pub(crate) async fn resolve_mounts(house: &House, record: &Record) -> Result<Mou
                 host_path: path.clone(),
             });
         }
-        mounts.resolved.push(Resolved {
-            spec: spec.clone(),
-            source,
-        });
+        mounts.resolved.push(Resolved { spec, source });
     }
     Ok(mounts)
 }
@@ -90,7 +88,7 @@ fn subpath(volume: &Path, below: &str) -> Result<PathBuf, Error> {
     }
 }
 
-fn bind(spec: &MountSpec) -> Result<PathBuf, Error> {
+fn bind(spec: &mut MountSpec) -> Result<PathBuf, Error> {
     let path = PathBuf::from(&spec.source);
     if !path.exists() {
         if !spec.make_source {
@@ -105,7 +103,10 @@ fn bind(spec: &MountSpec) -> Result<PathBuf, Error> {
             source,
         })?;
     }
-    crate::mounts::check_propagation(&spec.source, &spec.propagation)?;
+    match crate::mounts::check_propagation(&spec.source, &spec.propagation) {
+        Err(_) if spec.propagation_is_ours => spec.propagation = "rprivate".into(),
+        checked => checked?,
+    }
     Ok(path)
 }
 

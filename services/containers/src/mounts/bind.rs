@@ -19,7 +19,7 @@ pub(crate) struct Bind {
     pub(crate) source: Source,
     pub(crate) destination: String,
     pub(crate) read_only: bool,
-    /// `rprivate` unless given; volumes have none.
+    /// Empty unless given; volumes have none.
     pub(crate) propagation: String,
     /// The options as they were written, which `inspect` shows.
     pub(crate) mode: String,
@@ -63,11 +63,7 @@ pub(crate) fn parse(text: &str) -> Result<Bind, Error> {
         Source::Volume(source.to_owned())
     };
     let mut bind = Bind {
-        propagation: if matches!(source, Source::Path(_)) {
-            "rprivate".into()
-        } else {
-            String::new()
-        },
+        propagation: String::new(),
         source,
         destination,
         read_only: false,
@@ -149,7 +145,7 @@ mod tests {
         let bind = parse("/srv/./www/../data:/data:ro").expect("valid");
         assert_eq!(bind.source, Source::Path("/srv/data".into()));
         assert!(bind.read_only);
-        assert_eq!(bind.propagation, "rprivate");
+        assert_eq!(bind.propagation, "");
         let volume = parse("web-data:/data:nocopy").expect("valid");
         assert_eq!(volume.source, Source::Volume("web-data".into()));
         assert!(volume.no_copy);

@@ -109,11 +109,7 @@ fn bind(asked: &Mount, spec: MountSpec) -> Result<MountSpec, Error> {
     }
     Ok(MountSpec {
         source,
-        propagation: if options.propagation.is_empty() {
-            "rprivate".into()
-        } else {
-            options.propagation
-        },
+        propagation: options.propagation,
         non_recursive: options.non_recursive,
         read_only_non_recursive: options.read_only_non_recursive,
         read_only_force_recursive: options.read_only_force_recursive,
