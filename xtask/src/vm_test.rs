@@ -1,4 +1,4 @@
-//! The suites in a small virtual machine: another kernel, pure cgroup v2, AppArmor on.
+//! The suites in small virtual machines: another kernel, pure cgroup v2, AppArmor or SELinux on.
 //!
 //! QEMU's software emulation boots Debian's cloud kernel with an initramfs that holds the binaries of the test profile
 //! and the same test programs that run on this machine; guide: docs/guides/virtual-machine-tests.md.
@@ -6,6 +6,7 @@
 mod kernel;
 mod machine;
 mod root;
+mod selinux;
 mod suites;
 mod systemd;
 
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut choice = Choice {
         suites: suites::chosen(arguments.full || arguments.suite.is_some()),
         systemd: arguments.full,
+        selinux: arguments.full,
         name: arguments.name.as_deref(),
         kernel: arguments.kernel.as_deref(),
         limit: if arguments.full {
@@ -65,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     if let Some(word) = &arguments.suite {
         choice.suites.retain(|suite| suite.name().contains(word.as_str()));
+        choice.selinux = suites::SELINUX.name().contains(word.as_str());
         choice.systemd = suites::SYSTEMD.name().contains(word.as_str());
     }
     let count = boot(&choice, log)?;
@@ -87,6 +90,7 @@ pub(crate) fn suite(full: bool, name: Option<&str>, log: &Path) -> Result<Count>
     let choice = Choice {
         suites: suites::chosen(full),
         systemd: full,
+        selinux: full,
         name,
         kernel: None,
         limit: if full { machine::LONG } else { machine::SHORT },
@@ -99,6 +103,8 @@ struct Choice<'a> {
     suites: Vec<suites::Suite>,
     /// Also the machine with systemd.
     systemd: bool,
+    /// Also the machine with SELinux.
+    selinux: bool,
     name: Option<&'a str>,
     kernel: Option<&'a str>,
     limit: Duration,
@@ -125,14 +131,32 @@ fn boot(choice: &Choice<'_>, log: &Path) -> Result<Count> {
     if !choice.suites.is_empty() {
         let machine = Machine {
             kernel: &kernel.image,
-            initrd: &root::make(&folder, &kernel, &choice.suites, choice.name)?,
-            disks: vec![
-                machine::scratch_disk(&folder)?,
-                machine::file_system(folder.join("tmp.raw"), None, "2G")?,
-            ],
+            initrd: &root::make(&folder, &kernel, &choice.suites, choice.name, None)?,
+            security: machine::APPARMOR,
+            disks: machine::usual_disks(&folder)?,
         };
         total.add(one(&machine, choice.limit, &choice.suites, log)?);
         console = fs::read_to_string(log)?;
+    }
+    if choice.selinux {
+        match selinux::compile(&folder)? {
+            Some(policy) => {
+                let suites = [suites::SELINUX];
+                let machine = Machine {
+                    kernel: &kernel.image,
+                    initrd: &root::make(&folder, &kernel, &suites, choice.name, Some(&policy))?,
+                    security: machine::SELINUX,
+                    disks: machine::usual_disks(&folder)?,
+                };
+                total.add(one(&machine, choice.limit, &suites, log)?);
+                console.push_str(&fs::read_to_string(log)?);
+            }
+            None => {
+                console.push_str("skipped: no compiler of SELinux policies could be fetched\n");
+                total.skipped += 1;
+            }
+        }
+        fs::write(log, &console)?;
     }
     if choice.systemd {
         match systemd::make(&folder, &kernel, choice.name)? {
@@ -140,6 +164,7 @@ fn boot(choice: &Choice<'_>, log: &Path) -> Result<Count> {
                 let machine = Machine {
                     kernel: &kernel.image,
                     initrd: &initrd,
+                    security: machine::APPARMOR,
                     disks: vec![disk],
                 };
                 total.add(one(&machine, choice.limit, &[suites::SYSTEMD], log)?);

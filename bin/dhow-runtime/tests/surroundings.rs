@@ -28,31 +28,8 @@ fn an_unprivileged_user_runs_a_bundle() {
         return;
     };
     let own = 12_345;
-    let bundle = place.bundle();
-    std::fs::remove_file(bundle.join("config.json")).expect("removed");
-    for path in [
-        place.directory.path().to_owned(),
-        bundle.clone(),
-        bundle.join("rootfs"),
-    ] {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
-        std::os::unix::fs::chown(path, Some(own), Some(own)).expect("owner");
-    }
-    // The program may lie where the user cannot go.
-    let program = place.directory.path().join("program");
-    place::copy_program(&place::program(), &program);
-    let command_of_user = || {
-        let mut command = std::process::Command::new(&program);
-        command
-            .uid(own)
-            .gid(own)
-            .current_dir(&bundle)
-            .env_clear()
-            .env("XDG_RUNTIME_DIR", place.directory.path())
-            .stdin(Stdio::null());
-        command
-    };
-    let as_user = |arguments: &[&str]| command_of_user().args(arguments).output().expect("run");
+    let user = User::of(&place, own);
+    let as_user = |arguments: &[&str]| user.runtime(arguments).output().expect("run");
     let output = as_user(&["spec", "--rootless"]);
     assert!(output.status.success(), "{}", stderr(&output));
     place.configure(|spec| {
@@ -67,12 +44,206 @@ fn an_unprivileged_user_runs_a_bundle() {
         text.split_whitespace().collect::<Vec<_>>(),
         ["0", "dhow", "0", "12345", "1", "0", "null"]
     );
-    an_exec_is_in_every_namespace_of(&place, &command_of_user);
+    an_exec_is_in_every_namespace_of(&place, &|| user.runtime(&[]));
     // Limits that cannot be set are not forgotten silently.
     place.configure(|spec| spec["linux"]["resources"] = json!({ "pids": { "limit": 10 } }));
     let output = as_user(&["run", "box"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cgroup"), "{}", stderr(&output));
+}
+
+/// A part of the tree that belongs to a user (cgroups(7), "Cgroup delegation: delegation to a less privileged user"), with
+/// the controllers memory and pids; its name is one for one test.
+struct Delegated(std::path::PathBuf);
+
+impl Delegated {
+    /// `None` where there is no tree of version 2 alone.
+    fn new(name: &str, owner: u32) -> Option<Self> {
+        let top = Path::new("/sys/fs/cgroup");
+        if !top.join("cgroup.controllers").exists() {
+            eprintln!("skipped: needs cgroup version 2 alone");
+            return None;
+        }
+        let above = Self(top.join(name));
+        std::fs::write(top.join("cgroup.subtree_control"), "+memory +pids").expect("controllers");
+        std::fs::create_dir(&above.0).expect("group");
+        std::fs::write(above.0.join("cgroup.subtree_control"), "+memory +pids").expect("controllers");
+        for path in [above.users(), above.shell()] {
+            std::fs::create_dir(&path).expect("group");
+            for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+                std::os::unix::fs::chown(path.join(file), Some(owner), Some(owner)).expect("owner");
+            }
+        }
+        Some(above)
+    }
+
+    fn users(&self) -> std::path::PathBuf {
+        self.0.join("user")
+    }
+
+    /// Where the user's own processes are.
+    fn shell(&self) -> std::path::PathBuf {
+        self.users().join("shell")
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for path in [self.shell(), self.users(), self.0.clone()] {
+            // A process that has just ended may still be leaving.
+            for _ in 0..1000 {
+                match std::fs::remove_dir(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(std::time::Duration::from_millis(10));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_of_a_user_are_set_in_a_part_of_the_tree_that_is_the_users() {
+    let Some(place) = Place::new("delegated", "") else {
+        return;
+    };
+    let own = 12_346;
+    let Some(delegated) = Delegated::new(&format!("dhow-test-delegated-{}", std::process::id()), own) else {
+        return;
+    };
+    let user = User::of(&place, own);
+    // A process of the user that waits until it has been put into the user's part.
+    let run = |arguments: &[&str]| {
+        let mut child = user
+            .shell("read go; \"$@\" </dev/null >out 2>err", arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("shell");
+        std::fs::write(delegated.shell().join("cgroup.procs"), child.id().to_string()).expect("moved");
+        std::io::Write::write_all(&mut child.stdin.take().expect("pipe"), b"\n").expect("told");
+        let status = child.wait().expect("ended");
+        let said = std::fs::read_to_string(place.bundle().join("err")).expect("file");
+        (status.code(), said)
+    };
+    assert_eq!(run(&["spec", "--rootless"]).0, Some(0));
+    let limited = |resources: Value| {
+        place.configure(|spec| {
+            spec["process"]["terminal"] = json!(false);
+            spec["process"]["args"] = json!(["sleep", "100000"]);
+            spec["linux"]["resources"] = resources;
+        });
+    };
+    limited(json!({ "pids": { "limit": 17 }, "memory": { "limit": 67_108_864 } }));
+    let (code, said) = run(&["run", "--detach", "box"]);
+    assert_eq!(code, Some(0), "{said}");
+    let group = delegated.users().join("box");
+    let value = |file: &str| {
+        std::fs::read_to_string(group.join(file))
+            .expect("limit")
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(
+        (value("pids.max"), value("memory.max")),
+        ("17".into(), "67108864".into())
+    );
+    assert_ne!(value("cgroup.procs"), "");
+    assert_eq!(run(&["update", "--pids-limit", "19", "box"]).0, Some(0));
+    assert_eq!(value("pids.max"), "19");
+    // From another group, too: a user may have several sessions.
+    let listed = user
+        .runtime(&["ps", "--format", "json", "box"])
+        .output()
+        .expect("run");
+    assert_eq!(
+        stdout(&listed).trim(),
+        format!("[{}]", value("cgroup.procs")),
+        "{}",
+        stderr(&listed)
+    );
+    let deleted = user.runtime(&["delete", "--force", "box"]).output().expect("run");
+    assert!(deleted.status.success(), "{}", stderr(&deleted));
+    assert!(!group.exists());
+    // What was not given on is refused by name, and nothing is left of the attempt.
+    limited(json!({ "cpu": { "shares": 512 } }));
+    let (code, said) = run(&["run", "--detach", "box"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("the cpu cgroup controller is not available"),
+        "{said}"
+    );
+    assert!(!group.exists());
+    // Nor is a group outside of the user's part taken for one that need not be there.
+    limited(json!({}));
+    place.configure(|spec| spec["linux"]["cgroupsPath"] = json!("/dhow-test-elsewhere"));
+    let (code, said) = run(&["run", "--detach", "box"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("mkdir /sys/fs/cgroup/dhow-test-elsewhere"),
+        "{said}"
+    );
+}
+
+/// A user without rights, who owns the bundle.
+struct User {
+    id: u32,
+    program: std::path::PathBuf,
+    bundle: std::path::PathBuf,
+    home: std::path::PathBuf,
+}
+
+impl User {
+    fn of(place: &Place, id: u32) -> Self {
+        let bundle = place.bundle();
+        std::fs::remove_file(bundle.join("config.json")).expect("removed");
+        for path in [
+            place.directory.path().to_owned(),
+            bundle.clone(),
+            bundle.join("rootfs"),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+            std::os::unix::fs::chown(path, Some(id), Some(id)).expect("owner");
+        }
+        // The program may lie where the user cannot go.
+        let program = place.directory.path().join("program");
+        place::copy_program(&place::program(), &program);
+        let home = place.directory.path().to_owned();
+        Self {
+            id,
+            program,
+            bundle,
+            home,
+        }
+    }
+
+    fn command(&self, program: &Path) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
+        command
+            .uid(self.id)
+            .gid(self.id)
+            .current_dir(&self.bundle)
+            .env_clear()
+            .env("XDG_RUNTIME_DIR", &self.home)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn runtime(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.command(&self.program);
+        command.args(arguments);
+        command
+    }
+
+    /// A script to which the program and its arguments are given.
+    fn shell(&self, script: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.command(Path::new("/bin/sh"));
+        command
+            .args(["-c", script, "sh"])
+            .arg(&self.program)
+            .args(arguments);
+        command
+    }
 }
 
 /// The user may join none of the namespaces before having joined the user namespace, which owns them.

@@ -64,6 +64,8 @@ pub struct Options {
     pub may_mount: bool,
     /// The file of the mount namespace from which a bind at `/dev/shm` comes, if not from the host's.
     pub shared_memory: Option<String>,
+    /// The kernel has SELinux switched on.
+    pub selinux: bool,
 }
 
 impl Default for Options {
@@ -86,6 +88,7 @@ impl Default for Options {
             landlock: None,
             may_mount: true,
             shared_memory: None,
+            selinux: false,
         }
     }
 }
@@ -151,6 +154,9 @@ pub enum CompileError {
     /// A feature of the spec that is not there yet.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
+    /// A label where nothing obeys labels; the words are runc's.
+    #[error("{0}: selinux label is specified in config, but selinux is disabled or not supported")]
+    NoSelinux(&'static str),
     /// A protection that this kernel does not have.
     #[error("{0}: this kernel does not have it switched on")]
     Absent(&'static str),
@@ -217,10 +223,7 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Program, CompileError> 
     program.steps.push(Step::EnterCgroups);
     let own = namespaces::compile(linux, options, &mut program)?;
     program.steps.push(Step::NewSession);
-    if !options.no_new_keyring {
-        let name = c_string("id", &format!("_ses.{}", options.id))?;
-        program.steps.push(Step::NewKeyring(name));
-    }
+    keyring(process, options, &mut program)?;
     if own.contains(Flags::CGROUP) {
         program.steps.push(Step::UnshareCgroup);
     }
@@ -246,6 +249,23 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Program, CompileError> 
     process::domain(linux, &mut program.steps)?;
     process::compile(process, linux.seccomp.as_ref(), options, &mut program)?;
     Ok(program)
+}
+
+/// A session keyring of its own, with the label of the process, which may not use it otherwise.
+fn keyring(
+    process: &oci::runtime::Process,
+    options: &Options,
+    program: &mut Program,
+) -> Result<(), CompileError> {
+    if options.no_new_keyring {
+        return Ok(());
+    }
+    let name = c_string("id", &format!("_ses.{}", options.id))?;
+    program
+        .steps
+        .extend(process::label(process, c"attr/keycreate", options)?);
+    program.steps.push(Step::NewKeyring(name));
+    Ok(())
 }
 
 /// The step that restricts a process to a list of processors such as `0-3,8`; none for an empty list.
@@ -336,11 +356,7 @@ pub(crate) fn compile_exec(
         });
     }
     program.steps.push(Step::NewSession);
-    if !options.no_new_keyring {
-        program
-            .steps
-            .push(Step::NewKeyring(c_string("id", &format!("_ses.{}", options.id))?));
-    }
+    keyring(process, options, &mut program)?;
     match options.streams {
         Streams::Inherit => {}
         Streams::Given => program.steps.push(Step::TakeStreams),

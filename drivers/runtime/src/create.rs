@@ -309,6 +309,7 @@ fn facts(spec: &Spec, options: &CreateOptions<'_>) -> Result<Options, Error> {
         landlock: crate::compile::landlock(spec.annotations.get(security::landlock::ANNOTATION))?,
         may_mount: rustix::process::geteuid().is_root(),
         shared_memory: spec.annotations.get(crate::compile::SHARED_MEMORY).cloned(),
+        selinux: security::selinux::is_enabled(),
     })
 }
 

@@ -68,6 +68,7 @@ pub fn exec(target: Target<'_>, process: &Process, options: ExecOptions<'_>) -> 
         filter: options.filter,
         program: options.program,
         landlock: crate::compile::landlock(options.landlock)?,
+        selinux: security::selinux::is_enabled(),
         ..Options::default()
     };
     let kinds = [

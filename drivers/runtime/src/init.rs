@@ -99,7 +99,7 @@ fn walk(
         Step::AttachRoot { directory, visible } => {
             mounts::attach_root(directory.as_deref(), *visible, context, state)
         }
-        Step::Mount(mount) => mounts::mount(mount, context, state),
+        Step::Mount(mount) => mounts::mount(mount, program.mount_label.as_deref(), context, state),
         Step::WishDirectory(path) => {
             let _ = linux::fd::ensure_directory_in_root(root(state)?, path, Mode::from_raw_mode(0o755));
             Ok(())
@@ -115,7 +115,7 @@ fn walk(
         Step::Sysctl { path, value } => files::sysctl(path, value, state),
         Step::HostName(name) => linux::uts::set_host_name(name),
         Step::DomainName(name) => linux::uts::set_domain_name(name),
-        Step::Mask(path) => mounts::mask(path, state),
+        Step::Mask(path) => mounts::mask(path, program.mount_label.as_deref(), state),
         Step::ReadonlyPath(path) => mounts::readonly_path(path, state),
         Step::ReadonlyMount(path) => mounts::readonly_mount(path, state),
         Step::ReadonlyRoot => mounts::readonly_root(state),

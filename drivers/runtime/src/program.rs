@@ -4,7 +4,7 @@
 //!
 //! [`init::Context`]: crate::init::Context
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use linux::mount::Attributes;
 use linux::namespace::Flags;
@@ -25,6 +25,8 @@ pub struct Program {
     pub prepared: Vec<Prepared>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// The SELinux label of the file systems that are made, for those that do not take it as an option.
+    pub mount_label: Option<CString>,
     /// Arguments of the program to execute.
     pub arguments: CStringArray,
     /// Its environment.
@@ -427,6 +429,11 @@ impl Step {
             Self::ReadonlyMount(path) => format!("can't make the mount at {:?} read-only", text(path)),
             Self::ReadonlyRoot => "make the root read-only".into(),
             Self::RootPropagation(_) => "set the propagation of the root".into(),
+            Self::WriteSelf { path, value, .. } if is_label(path, value) => format!(
+                "can't set process label {:?}: write /proc/self/{}",
+                String::from_utf8_lossy(value),
+                text(path)
+            ),
             Self::WriteSelf { path, .. } => format!("write /proc/self/{}", text(path)),
             Self::Limit { name, .. } => format!("error setting rlimit type {name}"),
             Self::Schedule(_) => "error setting scheduler".into(),
@@ -454,6 +461,11 @@ impl Step {
     }
 }
 
+/// Whether a SELinux label is written; AppArmor uses one of the files too, with a word of its own.
+fn is_label(path: &CStr, value: &[u8]) -> bool {
+    path == c"attr/keycreate" || path == c"attr/exec" && !value.starts_with(b"exec ")
+}
+
 impl Mount {
     /// An image has a symbolic link where proc or sysfs belongs.
     pub(crate) fn not_a_directory(&self) -> String {
@@ -461,12 +473,18 @@ impl Mount {
     }
 
     fn sentence(&self) -> String {
+        let label = match &self.source {
+            Source::New { options, .. } => options.iter().find(|(key, _)| key.as_c_str() == c"context"),
+            _ => None,
+        };
+        let label = label.and_then(|(_, label)| label.as_ref());
+        let label = label.map_or_else(String::new, |label| format!(" with the label {:?}", text(label)));
         let source = match &self.source {
             Source::New { kind, .. } => kind,
             Source::Bind { path, .. } | Source::Prepared { path, .. } => path,
         };
         format!(
-            "error mounting {:?} to rootfs at {:?}",
+            "error mounting {:?} to rootfs at {:?}{label}",
             text(source),
             text(&self.target)
         )

@@ -63,7 +63,9 @@ impl Cgroup {
     /// Makes the group (and the groups above it) in every hierarchy and sets its limits.
     ///
     /// `path` with a leading `/` counts from the top of each hierarchy as mounted here, otherwise from this process'
-    /// own group. A group that exists, holds no process and is not frozen is taken over. On an error nothing is left behind.
+    /// own group; where there is only version 2 from the one above it, as with runc, for a group that holds processes can
+    /// give no controllers to others. A group that exists, holds no process and is not frozen is taken over. On an error
+    /// nothing is left behind.
     ///
     /// With `slice:prefix:name` the system's systemd is asked ([`Cgroup::create_scope`]).
     pub fn create(layout: &Layout, path: &str, resources: &Resources) -> Result<Cgroup> {
@@ -92,7 +94,7 @@ impl Cgroup {
 
     fn make(&mut self, layout: &Layout, resources: &Resources) -> Result<()> {
         for (hierarchy, unified) in all(layout) {
-            let names = split(&self.path, &hierarchy.own)?;
+            let names = split(&self.path, origin(layout, hierarchy, unified))?;
             let (dir, new) = if unified {
                 let wanted = if self.mode == Mode::V2 {
                     None
@@ -141,7 +143,7 @@ impl Cgroup {
         }
         let mut parts = Vec::new();
         for (hierarchy, unified) in all(layout) {
-            let names = split(path, &hierarchy.own)?;
+            let names = split(path, origin(layout, hierarchy, unified))?;
             if let Some(dir) = descend(Dir::top(&hierarchy.mount)?, &names)? {
                 parts.push(Part::new(hierarchy, unified, names, dir)?);
             }
@@ -222,8 +224,9 @@ impl Cgroup {
     /// For a sweep: an engine that lost its records finds here what it made.
     pub fn list(layout: &Layout, parent: &str) -> Result<Vec<String>> {
         let mut found = std::collections::BTreeSet::new();
-        for (hierarchy, _) in all(layout) {
-            if let Some(dir) = descend(Dir::top(&hierarchy.mount)?, &split(parent, &hierarchy.own)?)? {
+        for (hierarchy, unified) in all(layout) {
+            let names = split(parent, origin(layout, hierarchy, unified))?;
+            if let Some(dir) = descend(Dir::top(&hierarchy.mount)?, &names)? {
                 found.extend(dir.children()?);
             }
         }
@@ -439,6 +442,15 @@ fn all(layout: &Layout) -> impl Iterator<Item = (&Hierarchy, bool)> {
         .chain(layout.unified.iter().map(|h| (h, true)))
 }
 
+/// The group that relative paths count from.
+fn origin<'a>(layout: &Layout, hierarchy: &'a Hierarchy, unified: bool) -> &'a str {
+    if unified && layout.mode() == Mode::V2 {
+        hierarchy.own.rsplit_once('/').map_or("", |(above, _)| above)
+    } else {
+        &hierarchy.own
+    }
+}
+
 /// The names on the way from the top of a hierarchy to the group.
 fn split(path: &str, own: &str) -> Result<Vec<String>> {
     let parts = |text: &str| {
@@ -574,6 +586,20 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_own_group() {
+        let unified = Hierarchy {
+            controllers: Vec::new(),
+            name: None,
+            mount: "/sys/fs/cgroup".into(),
+            own: "/user/shell".to_owned(),
+        };
+        let mut layout = Layout {
+            v1: Vec::new(),
+            unified: Some(unified.clone()),
+        };
+        assert_eq!(origin(&layout, &unified, true), "/user");
+        layout.stand_in(&[("/sys/fs/cgroup".to_owned(), "/".to_owned())].into());
+        assert_eq!(layout.own_groups()["/sys/fs/cgroup"], "/");
+        assert_eq!(origin(&layout, &layout.unified.clone().expect("tree"), true), "");
         assert_eq!(split("a/b", "/own").expect("path"), ["own", "a", "b"]);
         assert_eq!(split("/a//b/.", "/own").expect("path"), ["a", "b"]);
     }

@@ -1,5 +1,6 @@
 //! Which cgroup hierarchies this machine has, and where this process stands in them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::dir::{Dir, read_text};
@@ -206,6 +207,23 @@ impl Layout {
                     .join("memory.swap.max")
                     .exists()
         })
+    }
+
+    /// This process's groups, by the places of the hierarchies: what relative paths count from.
+    pub fn own_groups(&self) -> BTreeMap<String, String> {
+        let all = self.v1.iter().chain(&self.unified);
+        all.map(|h| (h.mount.display().to_string(), h.own.clone()))
+            .collect()
+    }
+
+    /// Looks from the groups of another process, as it said by [`Layout::own_groups`]: what is relative may have been meant
+    /// by somebody who stood elsewhere.
+    pub fn stand_in(&mut self, groups: &BTreeMap<String, String>) {
+        for hierarchy in self.v1.iter_mut().chain(&mut self.unified) {
+            if let Some(own) = groups.get(&*hierarchy.mount.to_string_lossy()) {
+                hierarchy.own.clone_from(own);
+            }
+        }
     }
 
     /// The version 1 hierarchies.

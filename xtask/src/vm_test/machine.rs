@@ -15,10 +15,13 @@ use crate::workspace::run as run_command;
 pub(crate) const SHORT: Duration = Duration::from_secs(15 * 60);
 /// The same for the whole suite, which took 45 minutes for two thirds of it beside fifteen busy processes.
 pub(crate) const LONG: Duration = Duration::from_secs(3 * 60 * 60);
-/// AppArmor is the security module; only panics come to the console between the lines of the tests.
+/// Only panics come to the console between the lines of the tests.
 /// An emulated timer that waits for a busy host looks broken to the kernel, which panics unless it is told not to check.
-const COMMAND_LINE: &str =
-    "console=ttyS0 quiet loglevel=1 apparmor=1 security=apparmor no_timer_check panic=-1";
+const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=1 no_timer_check panic=-1";
+/// What makes AppArmor the security module; there can only be one of the two.
+pub(crate) const APPARMOR: &str = "apparmor=1 security=apparmor";
+/// The same for SELinux, which does nothing before a policy is loaded.
+pub(crate) const SELINUX: &str = "selinux=1 security=selinux";
 /// A disk that tests may overwrite, in bytes.
 const DISK: u64 = 256 << 20;
 
@@ -26,12 +29,20 @@ const DISK: u64 = 256 << 20;
 pub(crate) struct Machine<'a> {
     pub(crate) kernel: &'a Path,
     pub(crate) initrd: &'a Path,
+    /// Which security module the kernel uses: [`APPARMOR`] or [`SELINUX`].
+    pub(crate) security: &'static str,
     /// The contents of its disks.
     pub(crate) disks: Vec<PathBuf>,
 }
 
+/// The disks of a machine without systemd: one that tests may overwrite, and the one of `/tmp`.
+pub(crate) fn usual_disks(folder: &Path) -> Result<Vec<PathBuf>> {
+    let tmp = file_system(folder.join("tmp.raw"), None, "2G")?;
+    Ok(vec![scratch_disk(folder)?, tmp])
+}
+
 /// An empty disk.
-pub(crate) fn scratch_disk(folder: &Path) -> Result<PathBuf> {
+fn scratch_disk(folder: &Path) -> Result<PathBuf> {
     let disk = folder.join("disk.raw");
     fs::File::create(&disk)
         .and_then(|file| file.set_len(DISK))
@@ -91,7 +102,7 @@ pub(crate) fn boot(machine: &Machine<'_>, limit: Duration, log: &Path) -> Result
     }
     command.arg("-kernel").arg(machine.kernel);
     command.arg("-initrd").arg(machine.initrd);
-    command.args(["-append", COMMAND_LINE]);
+    command.args(["-append", &format!("{COMMAND_LINE} {}", machine.security)]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -46,8 +46,14 @@ const FOLDERS: [&str; 14] = [
     "tests",
 ];
 
-/// Makes the root anew and packs it; the path of the archive.
-pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Option<&str>) -> Result<PathBuf> {
+/// Makes the root anew and packs it; the path of the archive. With a policy of SELinux, its first process loads that.
+pub(crate) fn make(
+    folder: &Path,
+    kernel: &Kernel,
+    suites: &[Suite],
+    name: Option<&str>,
+    policy: Option<&Path>,
+) -> Result<PathBuf> {
     let root = Root::new(folder.join("root"))?;
     kernel.place_modules(&root.0)?;
     root.programs(&PROGRAMS)?;
@@ -65,6 +71,9 @@ pub(crate) fn make(folder: &Path, kernel: &Kernel, suites: &[Suite], name: Optio
     let script = root.suites(suites, name)?;
     root.write("suites", &script, 0o644)?;
     root.write("init", INIT, 0o755)?;
+    if let Some(policy) = policy {
+        fs::copy(policy, root.0.join("policy")).with_context(|| policy.display().to_string())?;
+    }
     root.pack(&folder.join("root.cpio"))
 }
 

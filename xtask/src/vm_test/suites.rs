@@ -56,6 +56,9 @@ const SUITES: [Suite; 18] = [
     long("e2e", "network"),
 ];
 
+/// What runs on the machine with SELinux.
+pub(crate) const SELINUX: Suite = long("dhow-runtime", "selinux");
+
 /// What runs on the machine with systemd.
 pub(crate) const SYSTEMD: Suite = long("e2e", "systemd");
 

@@ -254,6 +254,7 @@ fn record(
         rootfs: bundle.join(rootfs).display().to_string(),
         created: super::time::rfc3339(std::time::SystemTime::now(), true),
         cgroup: cgroup.map_or("", Cgroup::path).to_owned(),
+        own_groups: Record::origin_of(cgroup.map_or("", Cgroup::path))?,
         unit: cgroup.and_then(Cgroup::unit).map(Into::into),
         uid: rustix::process::geteuid().as_raw(),
         net_devices: created.net_devices.clone(),

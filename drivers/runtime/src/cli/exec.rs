@@ -162,7 +162,8 @@ fn group(flags: &Flags, record: &Record, opened: Option<Cgroup>) -> Result<Optio
 fn process(flags: &Flags, command: &[String], mut process: Process) -> Result<Process, CliError> {
     if let Some(path) = flags.get("process") {
         let missing = || CliError::Usage(format!("process file {path} not found"));
-        return read_json(std::path::Path::new(path))?.ok_or_else(missing);
+        let given: Process = read_json(std::path::Path::new(path))?.ok_or_else(missing)?;
+        return Ok(with_container_s(given, process));
     }
     if command.is_empty() {
         return Err(CliError::Usage("process args cannot be empty".into()));
@@ -199,6 +200,23 @@ fn process(flags: &Flags, command: &[String], mut process: Process) -> Result<Pr
         }
     }
     Ok(process)
+}
+
+/// What a process of `--process` does not say holds as for the container's own, as with runc: above all its confinement.
+fn with_container_s(mut given: Process, own: Process) -> Process {
+    for (empty, own) in [
+        (&mut given.apparmor_profile, own.apparmor_profile),
+        (&mut given.selinux_label, own.selinux_label),
+    ] {
+        if empty.is_empty() {
+            *empty = own;
+        }
+    }
+    given.capabilities = given.capabilities.or(own.capabilities);
+    if given.rlimits.is_empty() {
+        given.rlimits = own.rlimits;
+    }
+    given
 }
 
 fn user(text: &str) -> Result<User, CliError> {

@@ -105,11 +105,13 @@ impl Manager {
             );
             return Err(CliError::Usage(text));
         }
+        // Whoever names a group wants it, as with runc.
+        let may_do_without = self.rootless && path.is_empty() && !limits(resources);
         let path = if path.is_empty() { id } else { path };
         let made = Layout::detect().and_then(|layout| Cgroup::create(&layout, path, resources));
         match made {
             Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if self.rootless && !limits(resources) && is_refusal(&error) => Ok(None),
+            Err(error) if may_do_without && is_refusal(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -140,6 +140,7 @@ fn restore(
         bundle: bundle.display().to_string(),
         rootfs: rootfs.display().to_string(),
         created: super::time::rfc3339(std::time::SystemTime::now(), true),
+        own_groups: Record::origin_of(&cgroup_path)?,
         cgroup: cgroup_path,
         unit: None,
         uid: rustix::process::geteuid().as_raw(),

@@ -33,6 +33,9 @@ pub(super) struct Record {
     pub(super) created: String,
     /// Path of its cgroup as the spec gives it, or what stands for an empty one; empty when there is none.
     pub(super) cgroup: String,
+    /// Its maker's own groups, when the path counts from them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) own_groups: BTreeMap<String, String>,
     /// The unit, when systemd has made the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<UnitRecord>,
@@ -272,6 +275,14 @@ impl Record {
         named.unwrap_or_else(|| self.uid.to_string())
     }
 
+    /// What a path of a cgroup counts from: nothing of the caller's, or the caller's own groups.
+    pub(super) fn origin_of(cgroup: &str) -> Result<BTreeMap<String, String>, CliError> {
+        if cgroup.is_empty() || cgroup.starts_with('/') {
+            return Ok(BTreeMap::new());
+        }
+        Ok(Layout::detect()?.own_groups())
+    }
+
     /// Its cgroup.
     pub(super) fn cgroup(&self) -> Result<Cgroup, CliError> {
         if self.cgroup.is_empty() {
@@ -281,7 +292,9 @@ impl Record {
             );
             return Err(CliError::State(text));
         }
-        let cgroup = Cgroup::open(&Layout::detect()?, &self.cgroup)?;
+        let mut layout = Layout::detect()?;
+        layout.stand_in(&self.own_groups);
+        let cgroup = Cgroup::open(&layout, &self.cgroup)?;
         Ok(match &self.unit {
             Some(unit) => cgroup.of_unit(unit.into()),
             None => cgroup,

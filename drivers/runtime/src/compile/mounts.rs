@@ -51,6 +51,7 @@ pub(super) fn compile(
     // pivot_root takes no root whose place is on a shared mount.
     let visible = awaits_hooks && !options.no_pivot && before & libc_ms::SHARED == 0;
     program.steps.push(Step::AttachRoot { directory, visible });
+    program.mount_label = mount_label(linux, options)?;
     for mount in &spec.mounts {
         one(mount, linux, options, program)?;
     }
@@ -127,14 +128,14 @@ fn one(
         sorted.attributes.set &= !ATTR_RDONLY;
     }
     if mount.kind == "cgroup" || mount.kind == "cgroup2" {
-        return cgroup(target, &sorted, options, &mut program.steps);
+        return cgroup(target, &sorted, options, program);
     }
     if sorted.copy_up && mount.kind != "tmpfs" {
         return Err(CompileError::Contradiction(
             "mount option tmpcopyup: only a tmpfs can be filled",
         ));
     }
-    let mut source = source(mount, &sorted, linux, options)?;
+    let mut source = source(mount, &sorted, options, program)?;
     if let Some(prepared) = prepared(mount, &mut sorted, &source, linux, options)? {
         source = Source::Prepared {
             place: program.prepared.len(),
@@ -161,11 +162,26 @@ fn one(
     Ok(())
 }
 
+/// The mount option that labels a whole file system.
+fn context(program: &Program) -> Option<(CString, Option<CString>)> {
+    let label = program.mount_label.clone()?;
+    Some((c"context".to_owned(), Some(label)))
+}
+
+/// The SELinux label of the file systems that are made for the container.
+fn mount_label(linux: &Linux, options: &Options) -> Result<Option<CString>, CompileError> {
+    match linux.mount_label.as_str() {
+        "" => Ok(None),
+        _ if !options.selinux => Err(CompileError::NoSelinux("linux.mountLabel")),
+        label => c_string("mountLabel", label).map(Some),
+    }
+}
+
 fn source(
     mount: &oci::runtime::Mount,
     sorted: &MountOptions,
-    linux: &Linux,
     options: &Options,
+    program: &Program,
 ) -> Result<Source, CompileError> {
     if is_bind(mount) {
         let path = if mount.source.starts_with('/') {
@@ -183,12 +199,11 @@ fn source(
         });
     }
     let mut data = sorted.data.clone();
-    let takes_label = matches!(mount.kind.as_str(), "tmpfs" | "devpts" | "mqueue");
-    if !linux.mount_label.is_empty() && takes_label && security::selinux::is_enabled() {
-        data.push((
-            c"context".to_owned(),
-            Some(c_string("mountLabel", &linux.mount_label)?),
-        ));
+    // What the kernel itself fills has labels of its own; that of queues was made with the namespace, and is labelled
+    // when it is in place.
+    let takes_label = !matches!(mount.kind.as_str(), "proc" | "sysfs" | "mqueue");
+    if takes_label {
+        data.extend(context(program));
     }
     if !mount.source.is_empty() {
         data.insert(
@@ -311,8 +326,14 @@ fn cgroup(
     target: CString,
     sorted: &MountOptions,
     options: &Options,
-    steps: &mut Vec<Step>,
+    program: &mut Program,
 ) -> Result<(), CompileError> {
+    let mut data = vec![
+        (c"source".to_owned(), Some(c"tmpfs".to_owned())),
+        (c"mode".to_owned(), Some(c"755".to_owned())),
+    ];
+    data.extend(context(program));
+    let steps = &mut program.steps;
     let bind = |path: &str, target: CString| -> Result<Step, CompileError> {
         Ok(Step::Mount(Mount {
             source: Source::Bind {
@@ -341,10 +362,6 @@ fn cgroup(
         set: sorted.attributes.set & !ATTR_RDONLY,
         ..sorted.attributes
     };
-    let data = vec![
-        (c"source".to_owned(), Some(c"tmpfs".to_owned())),
-        (c"mode".to_owned(), Some(c"755".to_owned())),
-    ];
     steps.push(Step::Mount(Mount {
         source: Source::New {
             kind: c"tmpfs".to_owned(),

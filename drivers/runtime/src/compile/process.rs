@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use linux::caps::Sets;
 use linux::process::{CStringArray, Scheduler};
@@ -23,7 +23,7 @@ pub(super) fn compile(
     program: &mut Program,
 ) -> Result<(), CompileError> {
     let steps = &mut program.steps;
-    labels(process, steps)?;
+    labels(process, options, steps)?;
     let cwd = absolute("cwd", &process.cwd)?;
     steps.push(Step::Directory {
         path: cwd.clone(),
@@ -105,7 +105,7 @@ fn c_strings(what: &'static str, list: &[String]) -> Result<CStringArray, Compil
     strings.map(CStringArray::new)
 }
 
-fn labels(process: &Process, steps: &mut Vec<Step>) -> Result<(), CompileError> {
+fn labels(process: &Process, options: &Options, steps: &mut Vec<Step>) -> Result<(), CompileError> {
     if let Some(score) = process.oom_score_adj {
         if !(-1000..=1000).contains(&score) {
             return Err(CompileError::Unknown {
@@ -129,15 +129,25 @@ fn labels(process: &Process, steps: &mut Vec<Step>) -> Result<(), CompileError> 
             optional: false,
         });
     }
-    if !process.selinux_label.is_empty() {
-        steps.push(Step::WriteSelf {
-            path: c"attr/exec".to_owned(),
-            fallback: None,
-            value: process.selinux_label.clone().into_bytes(),
-            optional: false,
-        });
-    }
+    steps.extend(label(process, c"attr/exec", options)?);
     Ok(())
+}
+
+/// The step that tells the kernel the process's SELinux label, if it has one: for the program that it executes
+/// (`attr/exec`), or for keys that it makes (`attr/keycreate`).
+pub(super) fn label(process: &Process, file: &CStr, options: &Options) -> Result<Option<Step>, CompileError> {
+    if process.selinux_label.is_empty() {
+        return Ok(None);
+    }
+    if !options.selinux {
+        return Err(CompileError::NoSelinux("process.selinuxLabel"));
+    }
+    Ok(Some(Step::WriteSelf {
+        path: file.to_owned(),
+        fallback: None,
+        value: c_string("selinuxLabel", &process.selinux_label)?.into_bytes(),
+        optional: false,
+    }))
 }
 
 fn limits(process: &Process, steps: &mut Vec<Step>) -> Result<(), CompileError> {

@@ -69,7 +69,12 @@ fn host_null() -> Result<OwnedFd> {
 }
 
 /// Makes one mount.
-pub(super) fn mount(mount: &Mount, context: &Context<'_>, state: &mut State) -> Result<()> {
+pub(super) fn mount(
+    mount: &Mount,
+    label: Option<&CStr>,
+    context: &Context<'_>,
+    state: &mut State,
+) -> Result<()> {
     let original = match &mount.source {
         Source::New { kind, .. } if kind.as_c_str() == c"tmpfs" => {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -109,6 +114,11 @@ pub(super) fn mount(mount: &Mount, context: &Context<'_>, state: &mut State) -> 
         _ => target(made.as_fd(), mount, root(state)?)?,
     };
     linux::mount::attach(made.as_fd(), target.as_fd())?;
+    if let (Source::New { kind, .. }, Some(label)) = (&mount.source, label)
+        && kind.as_c_str() == c"mqueue"
+    {
+        relabel(made.as_fd(), label)?;
+    }
     if let Some((kind, recursive)) = mount.propagation {
         let attributes = Attributes {
             propagation: kind,
@@ -122,6 +132,14 @@ pub(super) fn mount(mount: &Mount, context: &Context<'_>, state: &mut State) -> 
         None => {}
     }
     Ok(())
+}
+
+/// Gives the root of a mount a SELinux label.
+fn relabel(mount: BorrowedFd<'_>, label: &CStr) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(mount, c".", flags, Mode::empty())?;
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::fsetxattr(&directory, c"security.selinux", label.to_bytes_with_nul(), flags)
 }
 
 fn new(
@@ -230,7 +248,7 @@ fn open_protected(path: &CStr, state: &State) -> Result<Option<OwnedFd>> {
 }
 
 /// Hides a path: a file under the null device, a directory under an empty one.
-pub(super) fn mask(path: &CStr, state: &mut State) -> Result<()> {
+pub(super) fn mask(path: &CStr, label: Option<&CStr>, state: &mut State) -> Result<()> {
     let Some(target) = open_protected(path, state)? else {
         return Ok(());
     };
@@ -252,6 +270,9 @@ pub(super) fn mask(path: &CStr, state: &mut State) -> Result<()> {
                 .set(c"size", c"0")?
                 .set(c"nr_inodes", c"1")?
                 .set(c"mode", c"755")?;
+            if let Some(label) = label {
+                filesystem.set(c"context", label)?;
+            }
             let made = filesystem.mount(ATTR_RDONLY)?;
             linux::mount::attach(made.as_fd(), target.as_fd())?;
             *cover = Some(made);

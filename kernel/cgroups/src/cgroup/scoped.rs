@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use oci::runtime::{Pids, Resources};
 
-use super::{Cgroup, Part, all, descend, make_v1, make_v2, split};
+use super::{Cgroup, Part, all, descend, make_v1, make_v2, origin, split};
 use crate::dir::Dir;
 use crate::systemd::{Bus, Holder, Scope, Unit};
 use crate::{Error, Layout, Mode, Result, limits};
@@ -95,7 +95,7 @@ impl Cgroup {
     /// Opens what systemd has made; what it has not, is made.
     fn join(&mut self, layout: &Layout) -> Result<()> {
         for (hierarchy, unified) in all(layout) {
-            let names = split(&self.path, &hierarchy.own)?;
+            let names = split(&self.path, origin(layout, hierarchy, unified))?;
             let dir = match descend(Dir::top(&hierarchy.mount)?, &names)? {
                 Some(dir) => dir,
                 None if unified && self.mode == Mode::V2 => return Err(Error::NotFound(self.path.clone())),

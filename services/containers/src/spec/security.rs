@@ -102,9 +102,14 @@ impl SecurityOptions {
         }
     }
 
-    /// The SELinux label of the process; empty where SELinux is off.
+    /// The SELinux label of the process. As with a dockerd without --selinux-enabled, which does not label the files of
+    /// images, there is none unless a part of it is asked for; nor where SELinux is off.
     pub(super) fn selinux_label(&self) -> String {
-        if !security::selinux::is_enabled() || self.labels.iter().any(|label| label == "disable") {
+        let is_part = |label: &String| label.contains(':');
+        if !self.labels.iter().any(is_part)
+            || self.labels.iter().any(|label| label == "disable")
+            || !security::selinux::is_enabled()
+        {
             return String::new();
         }
         let part = |name: &str, usual: &str| {
