@@ -11,6 +11,7 @@ use std::sync::Arc;
 use fault::{Fault, Kind};
 use log_drivers::Timestamp;
 use monitor::Spawned;
+use monitor::channel::ChannelError;
 use monitor::protocol::{Failure, Report, Request};
 use networks::Endpoint;
 
@@ -115,6 +116,17 @@ async fn run(
     clients: Vec<Client>,
 ) -> Result<Running, LaunchError> {
     let mounts = resolve_mounts(house, record).await.map_err(LaunchError::of)?;
+    let spawned = spawn(house, record, network, mounts).await?;
+    durable::crash_point("containers.start.monitor-spawned");
+    tokio::spawn(reap(spawned.pidfd));
+    let link = Link::new(spawned.control).map_err(|error| LaunchError::monitor(record, error))?;
+    let link = Arc::new(link);
+    let result = converse(house, record, network, &link, clients).await;
+    if result.is_err() {
+        give_up(&link).await;
+        link.close();
+    }
+    let (pid, started) = result?;
     for mount in record.mounts.iter().filter(|mount| mount.kind == "volume") {
         let how = BTreeMap::from([
             ("container".to_owned(), record.id.clone()),
@@ -127,17 +139,6 @@ async fn run(
             .volumes
             .tell_use("mount", &mount.name, &mount.driver, how);
     }
-    let spawned = spawn(house, record, network, mounts).await?;
-    durable::crash_point("containers.start.monitor-spawned");
-    tokio::spawn(reap(spawned.pidfd));
-    let link = Link::new(spawned.control).map_err(|error| LaunchError::monitor(record, error))?;
-    let link = Arc::new(link);
-    let result = converse(house, record, network, &link, clients).await;
-    if result.is_err() {
-        give_up(&link).await;
-        link.close();
-    }
-    let (pid, started) = result?;
     Ok((link, pid, started))
 }
 
@@ -159,9 +160,11 @@ async fn converse(
             tracing::debug!(container = %record.id, %error, "a client was not attached");
         }
     }
-    link.send(&Request::Start, &[])
-        .await
-        .map_err(|error| LaunchError::monitor(record, error))?;
+    // A monitor that has given up says why in what it sent before.
+    match link.send(&Request::Start, &[]).await {
+        Ok(()) | Err(ChannelError::Closed) => {}
+        Err(error) => return Err(LaunchError::monitor(record, error)),
+    }
     loop {
         match receive(record, link).await? {
             Report::Started { at } => {
