@@ -121,7 +121,11 @@ fn operate(plan: &FilesPlan, control: &Channel) -> Result<(), FilesError> {
             rootfs,
             mounts,
             read_only,
-        } => (assemble(rootfs, mounts, *read_only)?, Vec::new()),
+            working_dir,
+        } => {
+            let root = assemble(rootfs, mounts, working_dir.as_deref(), *read_only)?;
+            (root, Vec::new())
+        }
     };
     let root = root.as_fd();
     match &plan.operation {
@@ -200,7 +204,12 @@ fn kernel_mounts(mountinfo: &str) -> Vec<Vec<u8>> {
 }
 
 /// The tree of a stopped container, with its volumes, in a mount namespace that ends with this process.
-fn assemble(rootfs: &Recipe, mounts: &[Mount], read_only: bool) -> Result<OwnedFd, FilesError> {
+fn assemble(
+    rootfs: &Recipe,
+    mounts: &[Mount],
+    working_dir: Option<&Path>,
+    read_only: bool,
+) -> Result<OwnedFd, FilesError> {
     let tree = rootfs.mount_detached()?;
     let protect = |mount: BorrowedFd<'_>, recursive| {
         let attributes = linux::mount::Attributes {
@@ -209,11 +218,19 @@ fn assemble(rootfs: &Recipe, mounts: &[Mount], read_only: bool) -> Result<OwnedF
         };
         linux::mount::set_attributes(mount, attributes, recursive)
     };
-    if mounts.is_empty() {
-        if read_only {
-            protect(tree.as_fd(), false).map_err(failed("protect", "/"))?;
+    let finish = |root: OwnedFd| -> Result<OwnedFd, FilesError> {
+        if let Some(path) = working_dir {
+            // What is no directory there, is the start's to complain of.
+            let mode = Mode::from_raw_mode(0o755);
+            let _ = linux::fd::ensure_directory_in_root(root.as_fd(), &c_path(path)?, mode);
         }
-        return Ok(tree);
+        if read_only {
+            protect(root.as_fd(), false).map_err(failed("protect", "/"))?;
+        }
+        Ok(root)
+    };
+    if mounts.is_empty() {
+        return finish(tree);
     }
     linux::namespace::unshare(Flags::MOUNT).map_err(failed("unshare", "mount namespace"))?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -242,10 +259,7 @@ fn assemble(rootfs: &Recipe, mounts: &[Mount], read_only: bool) -> Result<OwnedF
         let place = place.map_err(failed("make", &mount.destination))?;
         linux::mount::attach(volume.as_fd(), place.as_fd()).map_err(failed("mount", &mount.destination))?;
     }
-    if read_only {
-        protect(root.as_fd(), false).map_err(failed("protect", "/"))?;
-    }
-    Ok(root)
+    finish(root)
 }
 
 fn c_path(path: &Path) -> Result<CString, FilesError> {

@@ -189,6 +189,8 @@ pub enum Tree {
         mounts: Vec<Mount>,
         /// Whether the root file system may not be written to.
         read_only: bool,
+        /// A directory to make if it is missing: the working directory of a container that has not run yet.
+        working_dir: Option<PathBuf>,
     },
 }
 

@@ -146,6 +146,9 @@ async fn tree(house: &Arc<House>, cell: &Arc<Cell>) -> Result<(Tree, Option<Owne
                 .map_err(Error::part)?,
             mounts: spec::lasting_mounts(&mounts.resolved, &generated, &view.record),
             read_only: view.record.host_config.readonly_rootfs,
+            working_dir: Some(view.record.config.working_dir.as_str())
+                .filter(|path| !path.is_empty() && view.record.run.started.is_none())
+                .map(PathBuf::from),
         };
         return Ok((tree, None, Some(lease)));
     }

@@ -106,6 +106,20 @@ fn cp_writes_only_where_the_container_may() {
         assert!(error.contains("marked read-only"), "{error}");
         docker.ok(["cp", file, "sealed:/free/file"]);
         docker.ok(["rm", "-v", "sealed"]);
+        // The working directory is there from the beginning, as docker has it.
+        docker.ok([
+            "create",
+            "--name",
+            "placed",
+            "-w",
+            "/new/place",
+            "busybox",
+            "cat",
+            "file",
+        ]);
+        docker.ok(["cp", file, "placed:/new/place"]);
+        assert_eq!(docker.ok(["start", "-a", "placed"]), "content");
+        docker.ok(["rm", "placed"]);
         // Without a user of the container's own `-a` leaves the ids as they are.
         let stat = [
             "create", "--name", "kept", "busybox", "stat", "-c", "%u %g", "/file",

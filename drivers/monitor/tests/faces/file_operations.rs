@@ -220,6 +220,7 @@ fn stopped() {
         },
         mounts: vec![mount(options)],
         read_only: false,
+        working_dir: None,
     };
     let path = PathBuf::from("/made/here");
     let (reports, archive) = operate(
