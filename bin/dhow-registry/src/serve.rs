@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use registry::{Config, Registry};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -19,6 +19,8 @@ const MOST_WORKERS: usize = 4;
 const BLOCKING: usize = 32;
 /// Stack of each thread, in bytes.
 const STACK: usize = 512 << 10;
+/// So often it is looked whether the certificate has been replaced.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// Open requests get this long at the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
@@ -74,6 +76,7 @@ fn default_root() -> PathBuf {
 async fn serve(config: &Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen to signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen to signals")?;
+    let hangup = signal(SignalKind::hangup()).context("listen to signals")?;
     let registry = Registry::open(config).with_context(|| format!("open {}", config.root.display()))?;
     let listener = TcpListener::bind(&config.listen)
         .await
@@ -82,6 +85,7 @@ async fn serve(config: &Config) -> Result<()> {
     tracing::info!(%address, root = %config.root.display(), version = env!("CARGO_PKG_VERSION"), "ready");
     let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::spawn(registry::serve(listener, Arc::clone(&registry), stopping));
+    let renewing = tokio::spawn(renew(Arc::clone(&registry), hangup));
     let sweeping = tokio::spawn(sweep(registry, config.garbage_collection.interval));
     tokio::select! {
         _ = terminate.recv() => {}
@@ -89,6 +93,7 @@ async fn serve(config: &Config) -> Result<()> {
         ended = &mut serving => return ended.context("serve"),
     }
     sweeping.abort();
+    renewing.abort();
     // Nobody listens any more only if all connections have ended already.
     let _ = stop.send(true);
     tokio::select! {
@@ -98,6 +103,28 @@ async fn serve(config: &Config) -> Result<()> {
         _ = interrupt.recv() => tracing::warn!("told to stop twice: not all requests have ended"),
     }
     Ok(())
+}
+
+/// Reads the certificate anew when told to by SIGHUP, and when its files are others.
+async fn renew(registry: Arc<Registry>, mut hangup: Signal) {
+    loop {
+        let told = tokio::select! {
+            told = hangup.recv() => told.is_some(),
+            () = tokio::time::sleep(CERTIFICATE_LOOK) => false,
+        };
+        let registry = Arc::clone(&registry);
+        let renewed = tokio::task::spawn_blocking(move || {
+            (told || registry.certificate_is_outdated()).then(|| registry.renew_certificate())
+        });
+        match renewed.await {
+            Ok(Some(Ok(()))) => tracing::info!("read the certificate again"),
+            Ok(Some(Err(error))) => {
+                tracing::error!(%error, "the certificate stays the one that was read before")
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "read the certificate again"),
+        }
+    }
 }
 
 /// Collects garbage from time to time.

@@ -10,7 +10,6 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Mutex, RwLock};
-use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::Journal;
 use crate::auth::{AuthError, Guard, Identity};
@@ -28,7 +27,7 @@ use crate::reply::{self, Outcome, Reply};
 use crate::route::Route;
 use crate::state::State;
 use crate::sweep::Touched;
-use crate::tls::{self, TlsError};
+use crate::tls::{Shown, TlsError};
 use crate::uploads::Sessions;
 use crate::upstreams::{UpstreamError, Upstreams};
 
@@ -91,7 +90,7 @@ pub struct Registry {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) journal: Option<Journal>,
     pub(crate) notifier: Notifier,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Shown>,
     pub(crate) upstreams: Upstreams,
     locks: Vec<RwLock<()>>,
     _lock: DirLock,
@@ -130,6 +129,19 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
+    /// Reads the certificate and its key again; nothing happens without TLS. Blocks.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then connections get the certificate that was read before.
+    pub fn renew_certificate(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), Shown::renew)
+    }
+
+    /// Whether the files of the certificate and its key have changed since they were read. Blocks.
+    pub fn certificate_is_outdated(&self) -> bool {
+        self.tls.as_ref().is_some_and(Shown::is_outdated)
+    }
+
     /// Opens the registry in its folder, which is made where needed and belongs to it alone.
     ///
     /// Call it within the runtime: notifications are sent by tasks.
@@ -140,7 +152,7 @@ impl Registry {
         let lock = DirLock::acquire(&config.root)?;
         let metrics = Arc::new(Metrics::default());
         let tls = config.tls.as_ref();
-        let tls = tls.map(|tls| tls::acceptor(tls, &config.root, &config.listen));
+        let tls = tls.map(|tls| Shown::open(tls, &config.root, &config.listen));
         Ok(Arc::new(Self {
             guard: Guard::new(config, &config.root)?,
             policy: Policy {

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
 use crate::registry::{Peer, Registry};
+use crate::tls::Shown;
 
 /// A client may take this long to send the head of a request, also the next one on a kept connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, mut stop: Sto
 /// Greets a client, with TLS where it is set up.
 async fn encrypted_or_not(socket: TcpStream, address: SocketAddr, registry: &Arc<Registry>, stop: Stopping) {
     let registry = Arc::clone(registry);
-    let Some(tls) = registry.tls.clone() else {
+    let Some(tls) = registry.tls.as_ref().map(Shown::acceptor) else {
         let secure = false;
         return connection(socket, Peer { address, secure }, registry, stop).await;
     };

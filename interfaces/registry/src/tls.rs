@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use fault::{Fault, Kind};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -64,8 +66,63 @@ impl Fault for TlsError {
     }
 }
 
-/// What turns a connection into an encrypted one.
-pub(crate) fn acceptor(tls: &Tls, root: &Path, listen: &str) -> Result<TlsAcceptor, TlsError> {
+/// The certificate that is shown, and where it comes from.
+pub(crate) struct Shown {
+    tls: Tls,
+    root: PathBuf,
+    listen: String,
+    now: RwLock<(TlsAcceptor, Stamps)>,
+}
+
+/// What the files of the certificate and the key were like: time, number and size.
+type Stamps = Vec<Option<(SystemTime, u64, u64)>>;
+
+impl Shown {
+    pub(crate) fn open(tls: &Tls, root: &Path, listen: &str) -> Result<Self, TlsError> {
+        let stamps = stamps(tls);
+        let acceptor = acceptor(tls, root, listen)?;
+        Ok(Self {
+            tls: tls.clone(),
+            root: root.to_owned(),
+            listen: listen.to_owned(),
+            now: RwLock::new((acceptor, stamps)),
+        })
+    }
+
+    /// What turns a connection into an encrypted one, with the certificate of this moment.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.0.clone()
+    }
+
+    /// Reads the files again; connections from now on get what is in them. After an error it stays as it was.
+    pub(crate) fn renew(&self) -> Result<(), TlsError> {
+        let stamps = stamps(&self.tls);
+        let acceptor = acceptor(&self.tls, &self.root, &self.listen);
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        // What is wrong is told once, until it is another thing.
+        now.1 = stamps;
+        now.0 = acceptor?;
+        Ok(())
+    }
+
+    /// Whether the files are others than those that were read.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.1 != stamps(&self.tls)
+    }
+}
+
+fn stamps(tls: &Tls) -> Stamps {
+    let stamp = |path: &PathBuf| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.modified().ok()?, file.ino(), file.len()))
+    };
+    let files = [&tls.certificate, &tls.key];
+    files.into_iter().flatten().map(stamp).collect()
+}
+
+fn acceptor(tls: &Tls, root: &Path, listen: &str) -> Result<TlsAcceptor, TlsError> {
     let (certificate, key) = match (&tls.certificate, &tls.key, tls.self_signed) {
         (Some(certificate), Some(key), false) => (certificate.clone(), key.clone()),
         (None, None, true) => self_made(&root.join("tls"), &names(tls, listen))?,
@@ -197,6 +254,41 @@ mod tests {
         assert_eq!(read(), first);
         assert!(acceptor(&tls, folder.path(), "10.1.2.3:5000").is_ok());
         assert_ne!(read(), first, "another address is another name");
+    }
+
+    #[test]
+    fn a_new_certificate_is_shown_once_it_fits_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let tls = Tls {
+            certificate: Some(path("chain.pem")),
+            key: Some(path("key.pem")),
+            ..Tls::default()
+        };
+        let (old, new) = (make(&["a".to_owned()]).unwrap(), make(&["b".to_owned()]).unwrap());
+        std::fs::write(path("chain.pem"), &old.certificate).unwrap();
+        std::fs::write(path("key.pem"), &old.key).unwrap();
+        let shown = Shown::open(&tls, folder.path(), "").unwrap();
+        let config = || Arc::as_ptr(shown.acceptor().config());
+        let first = shown.acceptor();
+        assert!(!shown.is_outdated());
+        // As programs do that renew certificates: one file after the other, each by a rename.
+        let replace = |name: &str, text: &str| {
+            std::fs::write(path("new"), text).unwrap();
+            std::fs::rename(path("new"), path(name)).unwrap();
+        };
+        replace("chain.pem", &new.certificate);
+        assert!(shown.is_outdated());
+        assert!(shown.renew().is_err(), "the key is the old one");
+        assert!(
+            !shown.is_outdated(),
+            "it is not tried again before something changes"
+        );
+        assert_eq!(config(), Arc::as_ptr(first.config()));
+        replace("key.pem", &new.key);
+        assert!(shown.is_outdated());
+        shown.renew().unwrap();
+        assert_ne!(config(), Arc::as_ptr(first.config()));
     }
 
     #[test]

@@ -238,6 +238,45 @@ impl Drop for Dockerd {
 }
 
 #[test]
+fn a_new_certificate_is_shown_after_a_hangup_while_it_serves() {
+    let Some(curl) = find("curl") else { return };
+    let lab = || server_with(json!({"tls": {"self-signed": true}}));
+    let (Some(old), Some(new)) = (lab(), lab()) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let file = |name: &str| folder.path().join(name);
+    let take_over = |from: &Server| {
+        for name in ["certificate.pem", "key.pem"] {
+            fs::copy(from.root().join("tls").join(name), file(name)).expect("copy");
+        }
+    };
+    take_over(&old);
+    let tls = json!({"certificate": file("certificate.pem"), "key": file("key.pem")});
+    let Some(mut server) = server_with(json!({"tls": tls})) else {
+        return;
+    };
+    let address = format!("https://{}/v2/", server.address());
+    let trusted_by = |authority: &Server| {
+        let mut command = Command::new(&curl);
+        command.args(["--silent", "--fail", "--cacert"]);
+        command.arg(authority.root().join("tls/ca.pem")).arg(&address);
+        command.stdout(Stdio::null()).status().expect("curl").success()
+    };
+    assert!(trusted_by(&old) && !trusted_by(&new));
+    take_over(&new);
+    let pid = rustix::process::Pid::from_raw(server.pid().cast_signed()).expect("its number");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("signal");
+    // The signal is obeyed when it comes.
+    while !trusted_by(&new) {
+        assert!(!server.has_ended(), "a hangup ends it");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!trusted_by(&old));
+    assert!(server.stop(), "a hangup does not end it");
+}
+
+#[test]
 fn docker_logs_in_pushes_and_pulls() {
     let (Some(_), Some(program)) = (find("docker"), find("dockerd")) else {
         return;
