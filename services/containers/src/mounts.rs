@@ -14,6 +14,7 @@ use crate::house::House;
 use crate::record::{MountSpec, Record};
 use bind::Source;
 
+pub(crate) use bind::clean;
 pub(crate) use propagation::check as check_propagation;
 
 /// Reads all mounts of a container that is being made: `--volumes-from`, `-v`, `--mount`, `--tmpfs`, and the

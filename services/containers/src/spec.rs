@@ -13,11 +13,13 @@ mod security;
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use oci::runtime::{Linux, Root, Spec, VERSION};
 
 use crate::Error;
 use crate::filters::Filter;
+use crate::mounts::clean;
 use crate::record::Record;
 use crate::settings::Settings;
 
@@ -128,16 +130,7 @@ pub(crate) fn cgroup_below(parent: &str, id: &str, settings: &Settings) -> Strin
         return format!("{parent}:{UNIT_PREFIX}:{id}");
     }
     // A parent never leads above the root of a hierarchy, as with docker.
-    let mut names: Vec<&str> = Vec::new();
-    for name in parent.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    names.push(id);
-    format!("/{}", names.join("/"))
+    clean(Path::new(&format!("/{parent}/{id}")))
 }
 
 /// Whether a parent is one that systemd can have (`--cgroup-parent`).

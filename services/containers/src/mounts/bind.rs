@@ -122,7 +122,8 @@ pub(crate) fn relative(destination: &str) -> String {
     format!("invalid mount path: '{destination}' mount path must be absolute")
 }
 
-fn clean(path: &Path) -> String {
+/// `path` as seen from the root, above which nothing is: without `.`, `..` and doubled slashes.
+pub(crate) fn clean(path: &Path) -> String {
     let mut cleaned = PathBuf::from("/");
     for component in path.components() {
         match component {
